@@ -1,0 +1,439 @@
+/*
+ * api.c - see api.h.
+ *
+ * One easy handle does everything in turn, so its connection is kept alive. For the server in this process libcurl gets
+ * its sockets from backend_connect instead of opening any; a signed URL then leads to the same place, whatever its host.
+ */
+#include "cli/api.h"
+
+#include "cli/backend.h"
+#include "cli/curl_lib.h"
+#include "cli/interrupt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { CONNECT_TIMEOUT_MS = 15000, ERROR_BODY_MAX_BYTES = 64 * 1024 };
+
+struct api {
+    struct backend backend;
+    const struct curl_lib *lib;
+    CURL *curl;
+    struct curl_slist *json_headers, *plain_headers; /* with the token; without anything */
+};
+
+/* ---- life ---- */
+
+static void add_header(const struct curl_lib *lib, struct curl_slist **list, const char *line)
+{
+    struct curl_slist *longer = lib->slist_append(*list, line);
+
+    if (!longer)
+        abort();
+    *list = longer;
+}
+
+static void make_headers(struct api *api)
+{
+    struct buf line = { 0 };
+
+    buf_printf(&line, "Authorization: Bearer %s", api->backend.token);
+    add_header(api->lib, &api->json_headers, line.ptr);
+    add_header(api->lib, &api->json_headers, "Content-Type: application/json");
+    add_header(api->lib, &api->json_headers, "Expect:"); /* waiting for "100 Continue" only costs time */
+    add_header(api->lib, &api->plain_headers, "Expect:");
+    add_header(api->lib, &api->plain_headers, "Content-Type:");
+    buf_release(&line);
+}
+
+enum status api_open(const struct api_options *opt, struct api **ret, struct error *err)
+{
+    struct api *api = calloc(1, sizeof(*api));
+
+    if (!api)
+        abort();
+    enum status st = curl_lib_get(&api->lib, err);
+    if (st == STATUS_OK)
+        st = backend_open(opt, &api->backend, err);
+    if (st == STATUS_OK) {
+        api->curl = api->lib->easy_init();
+        if (!api->curl)
+            st = error_set(err, STATUS_NOMEM, 0, "libcurl does not start");
+    }
+    if (st != STATUS_OK) {
+        api_close(api);
+        return st;
+    }
+    make_headers(api);
+    *ret = api;
+    return STATUS_OK;
+}
+
+void api_close(struct api *api)
+{
+    if (!api)
+        return;
+    if (api->curl)
+        api->lib->easy_cleanup(api->curl);
+    if (api->json_headers)
+        api->lib->slist_free_all(api->json_headers);
+    if (api->plain_headers)
+        api->lib->slist_free_all(api->plain_headers);
+    backend_release(&api->backend);
+    free(api);
+}
+
+const char *api_place(const struct api *api)
+{
+    return api->backend.place;
+}
+
+/* ---- one transfer ---- */
+
+struct transfer {
+    struct api *api;
+    const char *method;
+    const char *path_or_url;
+    struct slice body;        /* absent: none */
+    FILE *upload;             /* or this, of upload_bytes */
+    uint64_t upload_bytes;
+    FILE *out;                /* a successful answer's body goes here; NULL: to `text` */
+    struct progress *progress; /* NULL: none */
+
+    long http_status;
+    struct buf text;
+    char etag[API_ETAG_MAX];
+    int write_errno; /* of `out` */
+};
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct api *api = user;
+
+    (void)purpose;
+    (void)address;
+    int fd = backend_connect(&api->backend);
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int socket_is_connected(void *user, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)user;
+    (void)fd;
+    (void)purpose;
+    return CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *user)
+{
+    struct transfer *t = user;
+    size_t len = size * n;
+
+    if (t->http_status == 0)
+        (void)t->api->lib->easy_getinfo(t->api->curl, CURLINFO_RESPONSE_CODE, &t->http_status);
+    if (t->out && t->http_status / 100 == 2) {
+        size_t written = fwrite(bytes, 1, len, t->out);
+        if (written != len)
+            t->write_errno = errno;
+        return written;
+    }
+    if (t->out)
+        t->text.limit = ERROR_BODY_MAX_BYTES;
+    buf_append(&t->text, bytes, len);
+    return t->text.overflowed ? 0 : len;
+}
+
+static size_t on_header(char *line, size_t size, size_t n, void *user)
+{
+    struct transfer *t = user;
+    struct slice value = slice_of(line, size * n), name = slice_cut(&value, ':');
+
+    if (value.ptr && slice_eq_nocase(name, SLICE_LIT("etag"))) {
+        value = slice_trim(value);
+        if (value.len >= 2 && value.ptr[0] == '"')
+            value = slice_of(value.ptr + 1, value.len - 2);
+        snprintf(t->etag, sizeof(t->etag), "%.*s", SLICE_FMT(value));
+    }
+    return size * n;
+}
+
+/* 1 ends the transfer. */
+static int on_progress(void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    struct transfer *t = user;
+
+    if (t->progress && t->upload)
+        progress_bytes(t->progress, (uint64_t)up, (uint64_t)up_total);
+    else if (t->progress && t->out)
+        progress_bytes(t->progress, (uint64_t)down, (uint64_t)down_total);
+    return interrupt_requested();
+}
+
+static size_t on_read(char *into, size_t size, size_t n, void *user)
+{
+    struct transfer *t = user;
+    size_t len = fread(into, size, n, t->upload);
+
+    return len == 0 && ferror(t->upload) ? CURL_READFUNC_ABORT : len * size;
+}
+
+/* A kept connection may turn out closed; then libcurl sends again from the start. */
+static int on_seek(void *user, curl_off_t offset, int origin)
+{
+    struct transfer *t = user;
+
+    return fseeko(t->upload, offset, origin) == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+static void set_body(struct transfer *t)
+{
+    const struct curl_lib *lib = t->api->lib;
+    CURL *curl = t->api->curl;
+
+    if (t->upload) {
+        lib->easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+        lib->easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->upload_bytes);
+        lib->easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
+        lib->easy_setopt(curl, CURLOPT_READDATA, t);
+        lib->easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+        lib->easy_setopt(curl, CURLOPT_SEEKDATA, t);
+    } else if (t->body.ptr || strcmp(t->method, "GET") != 0) {
+        lib->easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.len);
+        lib->easy_setopt(curl, CURLOPT_POSTFIELDS, t->body.ptr ? t->body.ptr : "");
+        lib->easy_setopt(curl, CURLOPT_CUSTOMREQUEST, t->method);
+    }
+}
+
+/* Options are known to every libcurl 7.85 or newer and the values are valid, so setopt's result says nothing new. */
+static void set_options(struct transfer *t, const char *url, bool with_token)
+{
+    const struct curl_lib *lib = t->api->lib;
+    CURL *curl = t->api->curl;
+
+    lib->easy_reset(curl); /* keeps the connection */
+    lib->easy_setopt(curl, CURLOPT_URL, url);
+    lib->easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    lib->easy_setopt(curl, CURLOPT_HTTPHEADER, with_token ? t->api->json_headers : t->api->plain_headers);
+    lib->easy_setopt(curl, CURLOPT_USERAGENT, "dione");
+    lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    lib->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    lib->easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L * 1024);
+    lib->easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
+    lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    lib->easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    lib->easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    lib->easy_setopt(curl, CURLOPT_HEADERDATA, t);
+    lib->easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    lib->easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    lib->easy_setopt(curl, CURLOPT_XFERINFODATA, t);
+    if (t->api->backend.direct)
+        lib->easy_setopt(curl, CURLOPT_PROXY, "");
+    if (t->api->backend.server) {
+        lib->easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        lib->easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t->api);
+        lib->easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_is_connected);
+    }
+    set_body(t);
+}
+
+static enum status explain(const struct transfer *t, CURLcode rc, const char *detail, struct error *err)
+{
+    if (interrupt_requested())
+        return interrupt_error(err);
+    if (t->write_errno)
+        return error_errno(err, t->write_errno, "cannot write what was downloaded");
+    if (t->text.overflowed)
+        return error_set(err, STATUS_NOMEM, 0, "the answer is too large");
+    if (rc == CURLE_ABORTED_BY_CALLBACK && t->upload)
+        return error_set(err, STATUS_IO, 0, "cannot read the file that is uploaded");
+    if (!detail[0])
+        detail = t->api->lib->easy_strerror(rc);
+    return error_set(err, STATUS_IO, (int)rc, "no answer from %s: %s", t->api->backend.place, detail);
+}
+
+/* Runs it; OK whatever the HTTP status. t->text belongs to the caller. */
+static enum status perform(struct transfer *t, struct error *err)
+{
+    struct api *api = t->api;
+    bool is_path = t->path_or_url[0] == '/';
+    char detail[CURL_ERROR_SIZE] = "";
+    struct buf url = { 0 };
+
+    buf_printf(&url, "%s%s", is_path ? api->backend.url : "", t->path_or_url);
+    set_options(t, url.ptr, is_path);
+    api->lib->easy_setopt(api->curl, CURLOPT_ERRORBUFFER, detail);
+    CURLcode rc = api->lib->easy_perform(api->curl);
+    api->lib->easy_setopt(api->curl, CURLOPT_ERRORBUFFER, NULL); /* it ends with this function */
+    buf_release(&url);
+    if (rc != CURLE_OK)
+        return explain(t, rc, detail, err);
+    api->lib->easy_getinfo(api->curl, CURLINFO_RESPONSE_CODE, &t->http_status);
+    return STATUS_OK;
+}
+
+/* ---- answers ---- */
+
+void api_answer_release(struct api_answer *a)
+{
+    arena_release(&a->arena);
+    buf_release(&a->text);
+    *a = (struct api_answer){ 0 };
+}
+
+static enum status status_of_http(long http)
+{
+    switch (http) {
+    case 401:
+        return STATUS_UNAUTH;
+    case 403:
+        return STATUS_FORBIDDEN;
+    case 404:
+        return STATUS_NOTFOUND;
+    case 413:
+        return STATUS_TOOBIG;
+    case 429:
+        return STATUS_RATE;
+    case 501:
+        return STATUS_NOTIMPL;
+    case 503:
+        return STATUS_BUSY;
+    default:
+        return http >= 500 ? STATUS_INTERNAL : STATUS_INVALID;
+    }
+}
+
+/* The errors of an envelope, or of GraphQL, one a line. */
+static enum status api_error(const struct json *errors, long http, struct error *err)
+{
+    struct buf text = { 0 };
+    int64_t code = 0;
+
+    for (const struct json *e = errors ? errors->child : NULL; e; e = e->next) {
+        struct slice message = json_get_text(e, "message");
+        int64_t this_code;
+        if (json_i64(json_get(e, "code"), &this_code) && code == 0 && this_code > 0 && this_code <= INT32_MAX)
+            code = this_code;
+        buf_printf(&text, "%s%.*s", text.len ? "\n" : "", SLICE_FMT(message));
+    }
+    if (text.len == 0)
+        buf_printf(&text, "the server answered with HTTP status %ld", http);
+    enum status st = error_set(err, status_of_http(http), (int)code, "%s", text.ptr);
+    buf_release(&text);
+    return st;
+}
+
+/* Takes over t->text. */
+static enum status parse_answer(struct transfer *t, struct api_answer *ret, struct error *err)
+{
+    struct api_answer a = { .text = buf_take(&t->text) };
+    struct json *root = NULL;
+    struct error why;
+
+    arena_init(&a.arena, SIZE_MAX);
+    enum status st = json_parse(buf_slice(&a.text), JSON_STRICT, &a.arena, &root, &why);
+    if (st != STATUS_OK || root->type != JSON_OBJECT) {
+        st = error_set(err, STATUS_INTERNAL, 0, "%s answered with HTTP status %ld, and not in JSON: %.200s",
+                       t->api->backend.place, t->http_status, a.text.len ? a.text.ptr : "(nothing)");
+        api_answer_release(&a);
+        return st;
+    }
+    a.root = root;
+    api_answer_release(ret);
+    *ret = a;
+    return STATUS_OK;
+}
+
+enum { ENVELOPE, GRAPHQL };
+
+static enum status call(struct transfer *t, int form, struct api_answer *ret, struct error *err)
+{
+    struct api_answer a = { 0 };
+    enum status st = perform(t, err);
+
+    if (st == STATUS_OK)
+        st = parse_answer(t, &a, err);
+    buf_release(&t->text);
+    if (st != STATUS_OK)
+        return st;
+    a.result = json_get(a.root, form == ENVELOPE ? "result" : "data");
+    bool good = form == ENVELOPE ? json_is(json_get(a.root, "success"), JSON_TRUE) : json_is(a.result, JSON_OBJECT);
+    if (!good) {
+        st = api_error(json_get(a.root, "errors"), t->http_status, err);
+        api_answer_release(&a);
+        return st;
+    }
+    api_answer_release(ret);
+    *ret = a;
+    return STATUS_OK;
+}
+
+enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
+                     struct error *err)
+{
+    struct transfer t = { .api = api, .method = method, .path_or_url = path, .body = body };
+
+    return call(&t, ENVELOPE, ret, err);
+}
+
+enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret, struct error *err)
+{
+    struct transfer t = { .api = api, .method = "POST", .path_or_url = "/graphql", .body = body };
+
+    return call(&t, GRAPHQL, ret, err);
+}
+
+/* The reason in the body of a failed upload or download: an envelope, or text. */
+static enum status transfer_failed(struct transfer *t, const char *what, struct error *err)
+{
+    struct api_answer a = { 0 };
+    struct error ignored;
+
+    if (parse_answer(t, &a, &ignored) != STATUS_OK)
+        return error_set(err, status_of_http(t->http_status), 0, "%s: HTTP status %ld", what, t->http_status);
+    (void)api_error(json_get(a.root, "errors"), t->http_status, err); /* only fills err */
+    api_answer_release(&a);
+    return error_prefix(err, "%s", what);
+}
+
+enum status api_upload(struct api *api, const char *url, FILE *file, uint64_t size, struct progress *progress,
+                       char ret_etag[API_ETAG_MAX], struct error *err)
+{
+    struct transfer t = {
+        .api = api, .method = "PUT", .path_or_url = url, .upload = file, .upload_bytes = size, .progress = progress,
+    };
+
+    rewind(file);
+    enum status st = perform(&t, err);
+    if (st == STATUS_OK && t.http_status != 200)
+        st = transfer_failed(&t, "the file could not be uploaded", err);
+    if (st == STATUS_OK)
+        memcpy(ret_etag, t.etag, sizeof(t.etag));
+    buf_release(&t.text);
+    return st;
+}
+
+enum status api_download(struct api *api, const char *path_or_url, FILE *out, struct progress *progress,
+                         struct error *err)
+{
+    struct transfer t = {
+        .api = api, .method = "GET", .path_or_url = path_or_url, .out = out, .progress = progress,
+    };
+    enum status st = perform(&t, err);
+
+    if (st == STATUS_OK && t.http_status / 100 != 2)
+        st = transfer_failed(&t, "the file could not be downloaded", err);
+    buf_release(&t.text);
+    return st;
+}
+
+void api_append_encoded(struct buf *path, struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || (c && strchr("-_.~", c)))
+            buf_append_char(path, (char)c);
+        else
+            buf_printf(path, "%%%02X", c);
+    }
+}

@@ -1,0 +1,161 @@
+/* backend.c - see backend.h. */
+#include "cli/backend.h"
+
+#include "cli/files.h"
+#include "control/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SMALL_FILE_BYTES = 64 * 1024 };
+
+/* No name is looked up: connections are handed out by the server itself. */
+#define IN_PROCESS_URL "http://127.0.0.1"
+
+static char *copy_text(struct slice s)
+{
+    char *copy = s.ptr ? strndup(s.ptr, s.len) : NULL;
+
+    if (s.ptr && !copy)
+        abort();
+    return copy;
+}
+
+static char *join(const char *a, const char *b)
+{
+    char *joined;
+
+    if (asprintf(&joined, "%s%s", a, b) < 0)
+        abort();
+    return joined;
+}
+
+/* DIR/name, without the white space around it. */
+static enum status read_small(const char *data, const char *name, struct buf *ret, struct error *err)
+{
+    char *path = join(data, name);
+
+    ret->limit = SMALL_FILE_BYTES;
+    enum status st = file_read(path, ret, err);
+    free(path);
+    return st;
+}
+
+static enum status read_token(const char *data, char **ret, struct error *err)
+{
+    struct buf text = { 0 };
+    enum status st = read_small(data, "/token", &text, err);
+
+    if (st == STATUS_OK)
+        *ret = copy_text(slice_trim(buf_slice(&text)));
+    buf_release(&text);
+    return st;
+}
+
+static bool is_loopback(const char *url)
+{
+    static const char *const hosts[] = { "http://127.0.0.1", "http://localhost", "http://[::1]" };
+
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        size_t n = strlen(hosts[i]);
+        if (strncasecmp(url, hosts[i], n) == 0 && (!url[n] || url[n] == ':' || url[n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+static enum status open_remote(const struct api_options *opt, struct backend *b, struct error *err)
+{
+    b->url = copy_text(slice_cstr(opt->url));
+    b->place = join("remote ", opt->url);
+    if (opt->token) {
+        b->token = copy_text(slice_cstr(opt->token));
+        return STATUS_OK;
+    }
+    /* The token of a data folder here goes to a server here, and to nobody else. */
+    struct error ignored;
+    if (is_loopback(opt->url) && read_token(opt->data, &b->token, &ignored) == STATUS_OK)
+        return STATUS_OK;
+    return error_set(err, STATUS_UNAUTH, 0, "no token for %s: pass --token or set DIONE_TOKEN", opt->url);
+}
+
+/* DIR/server.json, written by the server that holds the folder. */
+static enum status read_running_url(const char *data, char **ret, struct error *err)
+{
+    struct buf text = { 0 };
+    struct arena arena;
+    struct json *root = NULL;
+
+    arena_init(&arena, SMALL_FILE_BYTES * 16);
+    enum status st = read_small(data, "/server.json", &text, err);
+    if (st == STATUS_OK)
+        st = json_parse(buf_slice(&text), JSON_STRICT, &arena, &root, err);
+    if (st == STATUS_OK) {
+        *ret = copy_text(json_get_text(root, "url"));
+        if (!*ret)
+            st = error_set(err, STATUS_CORRUPT, 0, "%s/server.json names no url", data);
+    }
+    arena_release(&arena);
+    buf_release(&text);
+    return st;
+}
+
+/* Another process holds the folder. `busy` says so and stays the message when that process cannot be asked. */
+static enum status open_running(const char *data, struct backend *b, const struct error *busy, struct error *err)
+{
+    struct error why;
+
+    if (read_running_url(data, &b->url, &why) == STATUS_OK && read_token(data, &b->token, &why) == STATUS_OK)
+        return STATUS_OK;
+    return error_set(err, STATUS_BUSY, 0, "%s (and it cannot be asked: %s)", busy->msg, why.msg);
+}
+
+static enum status open_local(const struct api_options *opt, struct backend *b, struct error *err)
+{
+    struct error busy = { 0 };
+
+    if (!opt->create_data && access(opt->data, F_OK) != 0)
+        return error_set(err, STATUS_NOTFOUND, 0,
+                         "there is no data folder '%s': `dione d1 create NAME` makes one, --data names another, and "
+                         "--remote asks a server", opt->data);
+    b->place = join("local ", opt->data);
+    b->direct = true;
+    const struct server_options options = { .data = opt->data };
+    enum status st = server_start(&options, &b->server, &busy);
+    if (st == STATUS_BUSY)
+        return open_running(opt->data, b, &busy, err);
+    if (st != STATUS_OK)
+        return error_set(err, st, busy.native, "%s", busy.msg);
+    b->url = copy_text(SLICE_LIT(IN_PROCESS_URL));
+    b->token = copy_text(slice_cstr(server_token(b->server)));
+    return STATUS_OK;
+}
+
+enum status backend_open(const struct api_options *opt, struct backend *ret, struct error *err)
+{
+    struct backend b = { 0 };
+    enum status st = opt->remote ? open_remote(opt, &b, err) : open_local(opt, &b, err);
+
+    if (st != STATUS_OK) {
+        backend_release(&b);
+        return st;
+    }
+    *ret = b;
+    return STATUS_OK;
+}
+
+void backend_release(struct backend *b)
+{
+    if (b->server)
+        server_stop(b->server);
+    free(b->url);
+    free(b->token);
+    free(b->place);
+    *b = (struct backend){ 0 };
+}
+
+int backend_connect(struct backend *b)
+{
+    return server_connect_fd(b->server);
+}

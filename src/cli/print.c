@@ -1,0 +1,130 @@
+/* print.c - see print.h. */
+#include "cli/print.h"
+
+#include "cli/interrupt.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void new_line(struct buf *out, int depth)
+{
+    buf_append_char(out, '\n');
+    for (int i = 0; i < depth; i++)
+        buf_append_cstr(out, "  ");
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* The length of the string that starts with the quote at p. */
+static size_t string_len(const char *p, const char *end)
+{
+    const char *from = p++;
+
+    while (p < end && *p != '"')
+        p += *p == '\\' && p + 1 < end ? 2 : 1;
+    return (size_t)(p - from) + (p < end);
+}
+
+static const char *skip_space(const char *p, const char *end)
+{
+    while (p < end && is_space(*p))
+        p++;
+    return p;
+}
+
+/* An opening bracket; returns what is behind it, or behind the closing one when there is nothing between. */
+static const char *open_bracket(const char *p, const char *end, int *depth, struct buf *out)
+{
+    const char *next = skip_space(p + 1, end);
+
+    buf_append_char(out, *p);
+    if (next < end && (*next == ']' || *next == '}')) {
+        buf_append_char(out, *next);
+        return next + 1;
+    }
+    new_line(out, ++*depth);
+    return next;
+}
+
+void json_indent(struct slice text, struct buf *out)
+{
+    const char *p = text.ptr, *end = p + text.len;
+    int depth = 0;
+
+    while ((p = skip_space(p, end)) < end) {
+        size_t n = 1;
+        switch (*p) {
+        case '{':
+        case '[':
+            p = open_bracket(p, end, &depth, out);
+            continue;
+        case '}':
+        case ']':
+            new_line(out, --depth);
+            break;
+        case '"':
+            n = string_len(p, end);
+            break;
+        default:
+            break;
+        }
+        buf_append(out, p, n);
+        if (*p == ',')
+            new_line(out, depth);
+        else if (*p == ':')
+            buf_append_char(out, ' ');
+        p += n;
+    }
+}
+
+void print_json(struct slice text)
+{
+    struct buf out = { 0 };
+
+    json_indent(text, &out);
+    buf_append_char(&out, '\n');
+    fwrite(out.ptr, 1, out.len, stdout);
+    buf_release(&out);
+}
+
+void print_note(const char *fmt, ...)
+{
+    va_list args;
+
+    /* What was printed so far comes first where both go to one terminal. */
+    fflush(stdout);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+static bool is_yes(struct slice answer)
+{
+    answer = slice_trim(answer);
+    return answer.len == 0 || slice_eq_nocase(answer, SLICE_LIT("y")) || slice_eq_nocase(answer, SLICE_LIT("yes"));
+}
+
+enum status ask(const char *question, bool unattended, bool *ret, struct error *err)
+{
+    char answer[16];
+
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+        print_note("%s (no terminal to ask: %s)", question, unattended ? "yes" : "no");
+        *ret = unattended;
+        return STATUS_OK;
+    }
+    printf("%s (Y/n) ", question);
+    fflush(stdout);
+    bool got = fgets(answer, sizeof(answer), stdin) != NULL;
+    if (interrupt_requested()) {
+        putchar('\n');
+        return interrupt_error(err);
+    }
+    *ret = got && is_yes(slice_cstr(answer));
+    return STATUS_OK;
+}

@@ -1,0 +1,121 @@
+/*
+ * loop.c - see loop.h.
+ *
+ * The inbox is a stack that senders push with one compare-and-swap; only the push that finds it empty wakes the loop,
+ * so a burst of answers costs one write to the eventfd.
+ */
+#include "event/loop.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Thread_local struct loop *current;
+
+struct loop *loop_current(void)
+{
+    return current;
+}
+
+void loop_post(struct loop *loop, struct loop_msg *msg)
+{
+    struct loop_msg *head = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
+
+    do {
+        msg->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &head, msg, memory_order_release,
+                                                    memory_order_relaxed));
+    if (!head)
+        uv_async_send(&loop->wake);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    struct loop *loop = wake->data;
+    struct loop_msg *newest = atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acquire);
+    struct loop_msg *oldest = NULL;
+
+    while (newest) {
+        struct loop_msg *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        struct loop_msg *next = oldest->next;
+        oldest->deliver(oldest);
+        oldest = next;
+    }
+}
+
+static void *loop_main(void *arg)
+{
+    struct loop *loop = arg;
+    char name[16];
+
+    snprintf(name, sizeof(name), "loop-%d", loop->index);
+    (void)pthread_setname_np(pthread_self(), name);
+    current = loop;
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    current = NULL;
+    return NULL;
+}
+
+static void require(int rc, const char *what)
+{
+    if (rc == 0)
+        return;
+    fprintf(stderr, "dione: cannot start an event loop: %s: %s\n", what, uv_strerror(rc < 0 ? rc : -rc));
+    abort();
+}
+
+struct loop *loops_start(int n)
+{
+    struct loop *loops = calloc((size_t)n, sizeof(*loops));
+    sigset_t all, before;
+
+    if (!loops)
+        abort();
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
+    for (int i = 0; i < n; i++) {
+        struct loop *loop = &loops[i];
+        loop->index = i;
+        require(uv_loop_init(&loop->uv), "uv_loop_init");
+        loop->uv.data = loop;
+        require(uv_async_init(&loop->uv, &loop->wake, on_wake), "uv_async_init");
+        loop->wake.data = loop;
+        require(pthread_create(&loop->thread, NULL, loop_main, loop), "pthread_create");
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return loops;
+}
+
+static void close_handle(uv_handle_t *handle, void *arg UNUSED)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void close_all(struct loop_msg *msg)
+{
+    free(msg);
+    uv_walk(&loop_current()->uv, close_handle, NULL);
+}
+
+void loops_stop(struct loop *loops, int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct loop_msg *msg = calloc(1, sizeof(*msg));
+        if (!msg)
+            abort();
+        msg->deliver = close_all;
+        loop_post(&loops[i], msg);
+    }
+    for (int i = 0; i < n; i++) {
+        pthread_join(loops[i].thread, NULL);
+        require(uv_loop_close(&loops[i].uv), "uv_loop_close");
+    }
+    free(loops);
+}

@@ -1,0 +1,84 @@
+/*
+ * conn.h - one connection: bytes in, requests out, answers in order. Private to src/http.
+ *
+ * States (conn_move is the only writer):
+ *
+ *     IDLE --first byte--> HEAD --end of head--> BODY --end of body--> BUSY --http_respond--> SENDING --sent--> IDLE
+ *                            \________________________ an early answer ______________________^   \
+ *                                                                            not kept alive: LINGER --> CLOSED
+ *
+ * BUSY means that a handler has the request. LINGER drains what the client still sends, so that it reads our answer
+ * instead of a reset. Any state goes to CLOSED when the peer is lost; memory is freed when no handler has the request.
+ */
+#ifndef DIONE_HTTP_CONN_H
+#define DIONE_HTTP_CONN_H
+
+#include "http/http.h"
+
+#include <llhttp/llhttp.h>
+
+enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_SENDING, CONN_LINGER, CONN_CLOSED };
+
+struct loop_share; /* what the connections of one loop have in common */
+struct file_answer;
+
+struct conn {
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    struct conn *prev, *next; /* in loop_share.conns */
+    struct loop_share *share;
+    enum conn_state state;
+    bool handle_closed;   /* libuv is done with uv */
+    bool has_request;     /* a handler may still answer */
+    bool peer_done;       /* read end of file */
+    bool reading;
+    bool parsing;         /* conn_parse is on the stack and goes on by itself */
+    bool body_paused;
+    bool keep_alive;
+    bool continue_sent;
+    bool message_complete;
+    int64_t deadline_ms;  /* loop time; 0: none */
+
+    llhttp_t parser;
+    struct slice url;     /* while the head comes in */
+    struct http_request req;
+    struct arena arena;
+    struct buf body;
+    struct buf pending;   /* bytes behind the current request */
+    const char *lent, *lent_end; /* what conn_parse was given: slices into it die when it returns */
+    uint64_t body_bytes, body_limit;
+    const struct http_sink *sink;
+
+    struct buf extra_headers;
+    struct buf head, answer; /* being sent */
+    uv_write_t write;
+    size_t unsent_bytes;     /* at the last deadline check */
+    struct file_answer *file;
+};
+
+struct loop_share {
+    struct loop *loop;
+    struct http_server *server;
+    const struct http_options *opt;
+    struct conn *conns;
+    size_t n_conns;
+    bool draining;
+    uv_timer_t tick;
+    char receive[64 * 1024]; /* one read at a time, so all connections share it */
+};
+
+/* Takes fd. Loop thread of `share`. */
+void conn_open(struct loop_share *share, int fd);
+/* Closes those that have no request; the others close when they have answered. */
+void conn_drain_all(struct loop_share *share);
+void conn_close_all(struct loop_share *share);
+/* Closes what is past its deadline. */
+void conn_check_deadlines(struct loop_share *share);
+/* When the last connection of a draining share is gone. In server.c. */
+void share_on_empty(struct loop_share *share);
+
+#endif

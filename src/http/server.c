@@ -1,0 +1,317 @@
+/*
+ * server.c - see server.h.
+ *
+ * One socket listens, on the first loop; accepted connections are dealt to the loops in turn, so a handful of busy
+ * connections spreads evenly, which SO_REUSEPORT's hash does not promise.
+ */
+#include "http/server.h"
+
+#include "base/log.h"
+#include "http/conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096, MIN_TICK_MS = 20, MAX_TICK_MS = 1000, ACCEPT_BURST = 64 };
+
+struct http_server {
+    struct http_options opt;
+    struct loop_share *shares;
+    struct loop *loops;
+    int n_loops;
+    int listen_fd;          /* -1: none */
+    uv_poll_t accept_poll;  /* loop 0 */
+    bool accepting;         /* loop 0 */
+    unsigned next_loop;     /* loop 0 */
+    _Atomic unsigned next_adopted;
+    _Atomic size_t n_open_shares;
+    uv_sem_t drained;       /* posted by the last share to become empty */
+};
+
+/* ---- messages to a loop ---- */
+
+struct share_msg {
+    struct loop_msg msg;
+    struct loop_share *share;
+    int fd;
+};
+
+static void post(struct loop_share *share, void (*deliver)(struct loop_msg *), int fd)
+{
+    struct share_msg *m = malloc(sizeof(*m));
+
+    if (!m) {
+        if (fd >= 0)
+            (void)close(fd); /* no memory for this connection */
+        return;
+    }
+    *m = (struct share_msg){ .msg.deliver = deliver, .share = share, .fd = fd };
+    loop_post(share->loop, &m->msg);
+}
+
+static void deliver_fd(struct loop_msg *msg)
+{
+    struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
+
+    conn_open(m->share, m->fd);
+    free(m);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    conn_check_deadlines(timer->data);
+}
+
+static void deliver_start(struct loop_msg *msg)
+{
+    struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
+    struct loop_share *share = m->share;
+    int64_t ms = share->opt->request_timeout_ms / 4;
+    uint64_t every = ms < MIN_TICK_MS ? MIN_TICK_MS : ms > MAX_TICK_MS ? MAX_TICK_MS : (uint64_t)ms;
+
+    uv_timer_init(&share->loop->uv, &share->tick);
+    share->tick.data = share;
+    uv_timer_start(&share->tick, on_tick, every, every);
+    free(m);
+}
+
+struct http_server *http_server_new(const struct http_options *opt, struct loop *loops, int n_loops)
+{
+    struct http_server *s = calloc(1, sizeof(*s));
+
+    if (!s || !(s->shares = calloc((size_t)n_loops, sizeof(*s->shares))))
+        abort();
+    s->opt = *opt;
+    s->loops = loops;
+    s->n_loops = n_loops;
+    s->listen_fd = -1;
+    uv_sem_init(&s->drained, 0);
+    for (int i = 0; i < n_loops; i++) {
+        s->shares[i].loop = &loops[i];
+        s->shares[i].server = s;
+        s->shares[i].opt = &s->opt;
+        post(&s->shares[i], deliver_start, -1);
+    }
+    return s;
+}
+
+void http_server_adopt(struct http_server *s, int fd)
+{
+    unsigned turn = atomic_fetch_add_explicit(&s->next_adopted, 1, memory_order_relaxed);
+
+    post(&s->shares[turn % (unsigned)s->n_loops], deliver_fd, fd);
+}
+
+/* ---- accepting ---- */
+
+static size_t count_connections(const struct http_server *s)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < s->n_loops; i++)
+        n += __atomic_load_n(&s->shares[i].n_conns, __ATOMIC_RELAXED); /* a count for a limit may be slightly old */
+    return n;
+}
+
+/* True: there may be more to accept. */
+static bool accept_one(struct http_server *s)
+{
+    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            log_line(LOG_WARN, "out of file descriptors; new connections wait until others close");
+        return errno == EINTR || errno == ECONNABORTED;
+    }
+    if (count_connections(s) >= s->opt.max_connections) {
+        static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        (void)send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL); /* a courtesy */
+        (void)close(fd);                                       /* refused */
+        return true;
+    }
+    post(&s->shares[s->next_loop++ % (unsigned)s->n_loops], deliver_fd, fd);
+    return true;
+}
+
+static void on_acceptable(uv_poll_t *poll, int rc UNUSED, int events UNUSED)
+{
+    for (int i = 0; i < ACCEPT_BURST && accept_one(poll->data); i++)
+        ;
+}
+
+static void deliver_listen(struct loop_msg *msg)
+{
+    struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
+    struct http_server *s = m->share->server;
+
+    if (uv_poll_init(&m->share->loop->uv, &s->accept_poll, s->listen_fd) == 0) {
+        s->accept_poll.data = s;
+        s->accepting = uv_poll_start(&s->accept_poll, UV_READABLE, on_acceptable) == 0;
+    }
+    if (!s->accepting)
+        log_line(LOG_ERROR, "cannot watch the listening socket");
+    free(m);
+}
+
+/* Splits "HOST:PORT" or "[V6]:PORT". */
+static bool split_address(const char *address, char host[256], char port[8])
+{
+    const char *colon = strrchr(address, ':');
+
+    if (!colon || colon == address || !colon[1] || strlen(colon + 1) > 5)
+        return false;
+    size_t len = (size_t)(colon - address);
+    if (address[0] == '[' && address[len - 1] == ']') {
+        address++;
+        len -= 2;
+    }
+    if (len >= 256)
+        return false;
+    memcpy(host, address, len);
+    host[len] = '\0';
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    return true;
+}
+
+static int resolve(const char *address, struct addrinfo **ret)
+{
+    char host[256], port[8];
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+
+    if (!split_address(address, host, port))
+        return EAI_NONAME;
+    return getaddrinfo(host, port, &hints, ret);
+}
+
+static bool is_loopback(const struct sockaddr *sa)
+{
+    if (sa->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 == 127;
+    return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+}
+
+bool http_address_is_loopback(const char *address)
+{
+    struct addrinfo *list;
+
+    if (resolve(address, &list) != 0)
+        return false;
+    bool all = true;
+    for (const struct addrinfo *a = list; a; a = a->ai_next)
+        all = all && is_loopback(a->ai_addr);
+    freeaddrinfo(list);
+    return all;
+}
+
+static int bound_port(int fd)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
+        return 0;
+    if (sa.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&sa)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&sa)->sin_port);
+}
+
+enum status http_server_listen(struct http_server *s, const char *address, int *ret_port, struct error *err)
+{
+    struct addrinfo *list;
+    int on = 1, rc = resolve(address, &list);
+
+    if (rc != 0)
+        return error_set(err, STATUS_INVALID, 0, "cannot listen on '%s': %s; give HOST:PORT", address,
+                         gai_strerror(rc));
+    int fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* if it fails, bind says so */
+    bool ok = fd >= 0 && bind(fd, list->ai_addr, list->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
+    int why = errno;
+    freeaddrinfo(list);
+    if (!ok) {
+        if (fd >= 0)
+            (void)close(fd); /* never listened */
+        if (why == EADDRINUSE)
+            return error_set(err, STATUS_IO, why,
+                             "cannot listen on %s: the address is in use; stop the other server or choose another port "
+                             "with --listen",
+                             address);
+        return error_errno(err, why, "cannot listen on %s", address);
+    }
+    s->listen_fd = fd;
+    *ret_port = bound_port(fd);
+    post(&s->shares[0], deliver_listen, -1);
+    return STATUS_OK;
+}
+
+/* ---- shutting down ---- */
+
+void share_on_empty(struct loop_share *share)
+{
+    if (atomic_fetch_sub(&share->server->n_open_shares, 1) == 1)
+        uv_sem_post(&share->server->drained);
+}
+
+static void deliver_drain(struct loop_msg *msg)
+{
+    struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
+    struct loop_share *share = m->share;
+
+    if (share->loop->index == 0 && share->server->accepting)
+        uv_close((uv_handle_t *)&share->server->accept_poll, NULL);
+    bool empty = share->n_conns == 0;
+    conn_drain_all(share);
+    if (empty)
+        share_on_empty(share);
+    free(m);
+}
+
+static void deliver_close(struct loop_msg *msg)
+{
+    struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
+
+    conn_close_all(m->share);
+    free(m);
+}
+
+static bool wait_drained(struct http_server *s, int64_t ms)
+{
+    for (int64_t waited = 0; waited < ms; waited += 5) {
+        if (uv_sem_trywait(&s->drained) == 0)
+            return true;
+        uv_sleep(5);
+    }
+    return false;
+}
+
+void http_server_drain(struct http_server *s, int64_t grace_ms)
+{
+    atomic_store(&s->n_open_shares, (size_t)s->n_loops);
+    for (int i = 0; i < s->n_loops; i++)
+        post(&s->shares[i], deliver_drain, -1);
+    if (wait_drained(s, grace_ms))
+        return;
+    log_line(LOG_WARN, "requests still run after %lld ms; closing their connections", (long long)grace_ms);
+    for (int i = 0; i < s->n_loops; i++)
+        post(&s->shares[i], deliver_close, -1);
+    /* A connection goes when its handler has answered, and every handler has a time limit. */
+    uv_sem_wait(&s->drained);
+}
+
+void http_server_free(struct http_server *s)
+{
+    if (!s)
+        return;
+    if (s->listen_fd >= 0)
+        (void)close(s->listen_fd); /* nothing was written to it */
+    uv_sem_destroy(&s->drained);
+    free(s->shares);
+    free(s);
+}

@@ -1,0 +1,130 @@
+/*
+ * sql.h - SQLite as D1 has it: connections with a profile's limits and authorizer, a statement cache, running, and rows
+ * to JSON.
+ *
+ * A connection belongs to one thread at a time. Nothing here knows of sockets, queues or files other than the
+ * database's own. Statements are known to SQLite by their text; the cache keeps the prepared form of texts that hold
+ * exactly one statement.
+ */
+#ifndef DIONE_SQL_SQL_H
+#define DIONE_SQL_SQL_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/json.h"
+
+/* strict: what works here works on D1 and the other way round. wide: SQLite's own limits. */
+enum sql_profile { SQL_STRICT, SQL_WIDE };
+
+enum sql_role {
+    SQL_READER,   /* never writes, never checkpoints */
+    SQL_WRITER,   /* the database's only writer; checkpoints when told to */
+    SQL_IMPORTER, /* a writer for one import: long statements and shadow tables are allowed */
+    SQL_INTERNAL, /* our own statements: no authorizer, no limits */
+};
+
+struct sql_conn_options {
+    const char *path;
+    enum sql_role role;
+    enum sql_profile profile;
+    uint64_t max_bytes; /* WRITER, IMPORTER: size limit of the database; 0: none */
+    int cache_statements; /* kept prepared */
+    int cache_kib;        /* page cache */
+};
+
+struct sql_conn;
+
+/* Opens (a writer also creates) the file in WAL mode. IO, CORRUPT, FULL: err names the file. */
+enum status sql_conn_open(const struct sql_conn_options *opt, struct sql_conn **ret, struct error *err) MUST_CHECK;
+/* NULL is fine. Never checkpoints, except a WRITER or INTERNAL connection that is the last one. */
+void sql_conn_close(struct sql_conn *c);
+struct sqlite3 *sql_conn_handle(struct sql_conn *c);
+/* Changes limits and authorizer; drops the statement cache. */
+void sql_conn_set_profile(struct sql_conn *c, enum sql_profile profile);
+
+/* Runs fixed text of our own on any connection, past the authorizer. Rows are dropped. */
+enum status sql_exec(struct sql_conn *c, const char *text, struct error *err) MUST_CHECK;
+/* The first column of the first row of fixed text of our own; 0 when there is no row. */
+enum status sql_exec_i64(struct sql_conn *c, const char *text, int64_t *ret, struct error *err) MUST_CHECK;
+
+/*
+ * From now on statements end with an error once the monotonic clock passes deadline_ns: AGAIN when `may_retry` (the
+ * fast path gives up and somebody else runs it from the start), else TIMEOUT. 0: no limit.
+ */
+void sql_conn_set_deadline(struct sql_conn *c, int64_t deadline_ns, bool may_retry);
+/* Ends what the connection runs at the moment, with TIMEOUT. The only call that is allowed from another thread. */
+void sql_conn_interrupt(struct sql_conn *c);
+
+/* ---- statements ---- */
+
+enum sql_stmt_flags {
+    SQL_STMT_WRITES = 1,       /* may change the file */
+    SQL_STMT_NEEDS_WRITER = 2, /* reads or sets what belongs to the writing connection: changes(), PRAGMA foreign_keys = ... */
+    SQL_STMT_SETS_STATE = 4,   /* a pragma whose effect must end with the request */
+};
+
+/* What insights keep of a statement; owned by the thread that owns the connection. */
+struct sql_stmt_stats {
+    uint64_t count, duration_ns, rows_read, rows_written, rows_returned;
+};
+
+struct sql_stmt;
+
+/*
+ * Prepares the first statement of text. *ret_stmt is NULL when there is none (blank, comments, ';'). *ret_consumed is
+ * how much of text it took, trailing white space included. Errors carry D1's text; offsets count from text's start.
+ */
+enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt **ret_stmt, size_t *ret_consumed,
+                        struct error *err) MUST_CHECK;
+/* Ends use of the statement: back to the cache, or gone. NULL is fine. */
+void sql_stmt_done(struct sql_conn *c, struct sql_stmt *s);
+unsigned sql_stmt_flags(const struct sql_stmt *s);
+int sql_stmt_n_params(const struct sql_stmt *s);
+struct slice sql_stmt_text(const struct sql_stmt *s);
+/* A mark that this text was too slow for the fast path; set and read by the connection's owner. */
+unsigned char *sql_stmt_slow(struct sql_stmt *s);
+/* The cached statement of exactly this text, or NULL: a look, no use. */
+struct sql_stmt *sql_cache_find(struct sql_conn *c, struct slice text);
+/* Calls fn for each cached statement that ran since the last call, and clears its statistics. */
+void sql_cache_collect(struct sql_conn *c,
+                       void (*fn)(struct slice text, const struct sql_stmt_stats *stats, void *arg), void *arg);
+
+/* ---- running ---- */
+
+enum sql_format { SQL_OBJECTS /* [{"a":1}] */, SQL_ARRAYS /* {"columns":["a"],"rows":[[1]]} */ };
+
+/* D1's meta of one statement. */
+struct sql_meta {
+    int64_t duration_ns;
+    int64_t changes, last_row_id;
+    bool changed_db;
+    int64_t size_after; /* bytes in use */
+    uint64_t rows_read, rows_written, rows_returned;
+};
+
+/* What a reader can't know of itself. */
+struct sql_shared_state {
+    int64_t last_row_id, size_bytes;
+};
+
+/*
+ * Binds and runs s to its end and appends D1's result object of it, {"results":...,"success":true,"meta":{...}}, to out.
+ * params: the first of n JSON values (siblings). `shared` is for readers, NULL on a writer. On an error `out` is
+ * back at its former length. INVALID: a value that can't be bound; SQL: SQLite's error in D1's words; AGAIN and
+ * TIMEOUT: see sql_conn_set_deadline; TOOBIG: out's limit.
+ */
+enum status sql_run(struct sql_conn *c, struct sql_stmt *s, const struct json *params, size_t n, enum sql_format format,
+                    const struct sql_shared_state *shared, struct buf *out, struct sql_meta *ret_meta,
+                    struct error *err) MUST_CHECK;
+
+/* Undoes what pragmas of the request have set. Only does something after a statement with SETS_STATE. */
+void sql_conn_reset_state(struct sql_conn *c);
+
+/* SQLite's error of the last call on c in D1's words: "<message> at offset N: SQLITE_X (extended: SQLITE_X_Y)". */
+enum status sql_error(struct sql_conn *c, int rc, struct error *err);
+/* Whether the error ended the connection's whole transaction (its BEGIN is gone). */
+bool sql_conn_in_transaction(struct sql_conn *c);
+/* Bytes in use: pages less free pages, as the connection's transaction sees them. */
+enum status sql_conn_size(struct sql_conn *c, int64_t *ret_bytes, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,166 @@
+/*
+ * store.h - the databases of one data directory, and everything that is done to them.
+ *
+ * Threads: a read runs on the loop that asks, on that loop's own connection; when it takes too long it starts again in
+ * a pool. A write goes to its database's queue, which one pool thread at a time drains (writer.c). Blocking calls are
+ * marked so and belong on a pool thread or the main thread.
+ * Ownership: struct database is reference-counted; who gets one from here gives it back with database_unref.
+ */
+#ifndef DIONE_STORE_STORE_H
+#define DIONE_STORE_STORE_H
+
+#include "event/loop.h"
+#include "event/pool.h"
+#include "sql/sql.h"
+
+#include "base/ids.h"
+
+struct store;
+struct database;
+
+struct store_options {
+    const char *dir;            /* data directory; made when missing */
+    struct loop *loops;         /* [0..n_loops); must outlive the store */
+    int n_loops;
+    uint64_t max_database_bytes;
+    int64_t statement_limit_ms; /* for a whole request */
+    size_t max_result_bytes;    /* of one request's JSON */
+    /*
+     * Called with what each statement text cost since the last call, some time after it ran. On the thread that owns the connection.
+     */
+    void (*on_stats)(void *arg, const struct database *db, struct slice text, const struct sql_stmt_stats *stats);
+    void *stats_arg;
+};
+
+/*
+ * Opens or makes the directory and its catalog. Blocking. BUSY: another process has it. IO: cannot be read or written.
+ * INVALID: its format is of a version that this program doesn't know.
+ */
+enum status store_open(const struct store_options *opt, struct store **ret, struct error *err) MUST_CHECK;
+/* Waits for what runs, checkpoints, closes. The loops' timers of the store must be gone: call store_stop first. Blocking. */
+void store_close(struct store *s);
+const char *store_dir(const struct store *s);
+/* Pool for work that may take long and must not hold up reads or writes: imports, exports, creating, deleting. */
+struct pool *store_job_pool(struct store *s);
+/* The catalog's own connection, for control tables (tokens, usage). fn runs alone on it, inside one durable
+ * transaction that is rolled back when it returns an error. Blocking. */
+enum status store_control(struct store *s, enum status (*fn)(struct sqlite3 *db, void *arg, struct error *err), void *arg,
+                          struct error *err) MUST_CHECK;
+
+/* ---- the catalog ---- */
+
+struct database_info {
+    char uuid[UUID_LEN + 1];
+    char name[256];
+    int64_t created_ms;   /* wall clock */
+    enum sql_profile profile;
+    char region[16];      /* upper case, "" when none was asked for */
+    char jurisdiction[16];
+    char replication[16]; /* "disabled" or "auto": kept and returned, nothing else */
+};
+
+enum { DATABASE_NAME_MAX = 255 };
+
+/* By id, else by name; NULL when there is none. Adds a reference. Any thread. */
+struct database *store_find(struct store *s, struct slice id_or_name);
+struct database *database_ref(struct database *db);
+void database_unref(struct database *db);
+/* Any thread. A copy, since PATCH may change it. */
+void database_info(const struct database *db, struct database_info *ret);
+const char *database_uuid(const struct database *db);
+enum sql_profile database_profile(const struct database *db);
+/* Directory of the database, without a trailing slash. Lives as long as the reference. */
+const char *database_dir(const struct database *db);
+struct store *database_store(const struct database *db);
+
+/* Makes a database; info->uuid and created_ms are filled here. EXISTS, INVALID (name), LIMIT, FULL, IO. Blocking. */
+enum status store_create(struct store *s, struct database_info *info, struct database **ret,
+                         struct error *err) MUST_CHECK;
+/* Takes the database out of the catalog and removes its files. Requests that wait get NODB. Blocking. */
+enum status store_delete(struct store *s, struct database *db, struct error *err) MUST_CHECK;
+/* Changes profile and replication to those of *info. Blocking. */
+enum status store_update(struct store *s, struct database *db, const struct database_info *info,
+                         struct error *err) MUST_CHECK;
+
+/*
+ * One page of the catalog in order of creation; `filter` matches part of the name (absent: all). *ret is an array of
+ * *ret_n referenced databases (free(), after database_unref of each). Any thread.
+ */
+enum status store_list(struct store *s, struct slice filter, size_t offset, size_t limit, struct database ***ret,
+                       size_t *ret_n, size_t *ret_total, struct error *err) MUST_CHECK;
+
+/* ---- running SQL ---- */
+
+struct sql_entry {
+    struct slice sql;          /* one or more statements */
+    const struct json *params; /* first of n_params siblings */
+    size_t n_params;
+};
+
+/* Filled by the caller up to `done`; owned by the store until done is called or store_run returns true. */
+struct sql_request {
+    struct database *db;       /* a reference of the caller's that outlives the request */
+    const struct sql_entry *entries;
+    size_t n;
+    enum sql_format format;
+    struct loop *loop;         /* the caller's */
+    void (*done)(struct sql_request *r); /* on `loop` */
+
+    /* The answer. */
+    struct buf out;            /* what was in it stays; behind it come the result objects, separated by commas */
+    enum status status;
+    struct error *err;         /* the caller's; filled unless OK */
+    size_t n_results;
+    uint64_t commit;           /* the database's commit number that the answer has seen */
+
+    /* The store's own. */
+    struct job job;
+    struct loop_msg msg;
+    struct sql_request *next;
+    int64_t deadline_ns, queued_ns;
+    size_t out_start;
+    int64_t rows_read, rows_written;
+    bool wrote, failed;
+    struct transaction *transaction;
+};
+
+/*
+ * Runs all entries as one transaction: all or nothing. True: finished on the spot and `done` is not called. False: `done`
+ * will be called. What entries point to must live until then. Loop thread of r->loop.
+ */
+bool store_run(struct sql_request *r) MUST_CHECK;
+
+/* ---- interactive transactions (wide profile) ---- */
+
+/*
+ * begin: waits for the database's writer and holds it; others' writes wait until commit, rollback or `timeout_ms`
+ * (1 .. 30000) without one. INVALID: strict profile. `r` carries loop, done, status, err; `ret_id` is filled before done.
+ */
+void store_transaction_begin(struct sql_request *r, int64_t timeout_ms, char ret_id[UUID_LEN + 1]);
+/* Runs r's entries inside transaction `id`; a failing request undoes only itself. NOTFOUND: ended, or timed out. */
+void store_transaction_run(struct sql_request *r, struct slice id);
+enum transaction_end { TRANSACTION_COMMIT, TRANSACTION_ROLLBACK };
+void store_transaction_end(struct sql_request *r, struct slice id, enum transaction_end how);
+
+/* ---- whole-database work ---- */
+
+/*
+ * Runs fn alone with an importer connection inside one write transaction, which is committed (and numbered) when fn returns OK and
+ * else rolled back. Reads go on and see the old state until then; writes wait. Blocking (call it on the job pool).
+ */
+enum status store_exclusive(struct database *db, enum status (*fn)(struct sql_conn *c, void *arg, struct error *err),
+                            void *arg, uint64_t *ret_commit, struct error *err) MUST_CHECK;
+/* Runs fn with a reader that has an open read transaction: one unchanging state. Blocking (job pool). */
+enum status store_snapshot(struct database *db, enum status (*fn)(struct sql_conn *c, void *arg, struct error *err),
+                           void *arg, uint64_t *ret_commit, struct error *err) MUST_CHECK;
+
+/* Bytes in use and commit number right now. May open the database: blocking when it is cold. */
+enum status database_state(struct database *db, int64_t *ret_bytes, uint64_t *ret_commit, int64_t *ret_tables,
+                           struct error *err) MUST_CHECK;
+
+enum { BOOKMARK_LEN = 59 };
+/* The bookmark of a commit: "00000085-0000024c-00004c6d-8e61117bf38d7adb71b934ebbf891683". Same input, same text; grows
+ * with the commit number. */
+void bookmark_format(const char *uuid, uint64_t commit, char ret[BOOKMARK_LEN + 1]);
+
+#endif

@@ -1,0 +1,34 @@
+// The other side: a Dione server of its own, spoken to over the REST API that wrangler and the SDK use.
+
+import { startServer } from "../lib/server.mjs";
+
+/** Starts a server that lives as long as `owner` (see lib/server.mjs). Same shape as startReference(). */
+export async function startDione(owner) {
+  const server = await startServer(owner);
+  const ids = new Map();
+
+  const open = async (database) => {
+    if (!ids.has(database)) ids.set(database, (await server.create(`differential-${database}`)).uuid);
+    return ids.get(database);
+  };
+
+  return {
+    async run(database, requests, batches) {
+      const id = await open(database);
+      const answers = [];
+      for (const [index, request] of requests.entries()) {
+        const json = batches[index] ? { batch: request } : request[0];
+        const { status, text, body } = await server.database(id, "POST", "/raw", { json });
+        if (body?.success === true) {
+          answers.push(body.result.map(({ results, meta }) => ({ ...results, meta })));
+        } else if (body?.success === false && body.errors?.length > 0) {
+          answers.push({ error: body.errors[0].message, code: body.errors[0].code, status });
+        } else {
+          throw new Error(`no envelope (HTTP ${status}) for ${JSON.stringify(json).slice(0, 200)}: ${text.slice(0, 500)}`);
+        }
+      }
+      return answers;
+    },
+    stop: () => server.stop(),
+  };
+}
