@@ -44,8 +44,10 @@ static inline double histogram_us(const struct histogram *h, double quantile)
     uint64_t rank = (uint64_t)(quantile * (double)h->count), seen = 0;
     for (unsigned i = 0; i < BUCKETS; i++) {
         seen += h->bucket[i];
-        if (seen > rank)
-            return (double)bucket_middle(i) / 1000.0;
+        if (seen > rank) {
+            uint64_t ns = bucket_middle(i);
+            return (double)(ns < h->max ? ns : h->max) / 1000.0;
+        }
     }
     return (double)h->max / 1000.0;
 }

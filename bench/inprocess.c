@@ -1,9 +1,8 @@
-// What SQLite itself does with a workload: no network, no JSON, statements prepared once, one thread.
-// It is the ceiling that a server on top of SQLite can be held against.
+// What SQLite itself does with a workload: no network, no JSON, statements prepared once, one
+// thread. It is the ceiling that a server on top of SQLite can be held against.
 //
 // Every result column is read, since a program that asks for rows looks at them.
 
-#define _GNU_SOURCE
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -37,7 +36,7 @@ static struct {
     double seconds, warmup;
     struct work works[MAX_WORK];
     unsigned work_count, weight_sum;
-} options = {.seconds = 2, .warmup = 0.5};
+} options = { .seconds = 2, .warmup = 0.5 };
 
 static sqlite3 *db;
 static sqlite3_stmt *begin, *commit;
@@ -88,7 +87,8 @@ static void bind(const struct work *w)
         char *end;
         int rc;
         if (strcmp(text, "{key}") == 0)
-            rc = sqlite3_bind_int64(w->statement, i + 1, (int64_t)(w->low + next_random() % (w->high - w->low + 1)));
+            rc = sqlite3_bind_int64(w->statement, i + 1,
+                                    (int64_t)(w->low + next_random() % (w->high - w->low + 1)));
         else if (strcmp(text, "{seq}") == 0)
             rc = sqlite3_bind_int64(w->statement, i + 1, (int64_t)++sequence);
         else {
@@ -106,11 +106,18 @@ static void read_columns(sqlite3_stmt *s)
     int columns = sqlite3_column_count(s);
     for (int i = 0; i < columns; i++) {
         switch (sqlite3_column_type(s, i)) {
-        case SQLITE_INTEGER: sink += (uint64_t)sqlite3_column_int64(s, i); break;
-        case SQLITE_FLOAT: sink += (uint64_t)sqlite3_column_double(s, i); break;
+        case SQLITE_INTEGER:
+            sink += (uint64_t)sqlite3_column_int64(s, i);
+            break;
+        case SQLITE_FLOAT:
+            sink += (uint64_t)sqlite3_column_double(s, i);
+            break;
         case SQLITE_TEXT:
-        case SQLITE_BLOB: sink += *sqlite3_column_text(s, i) + (uint64_t)sqlite3_column_bytes(s, i); break;
-        default: break;
+        case SQLITE_BLOB:
+            sink += *sqlite3_column_text(s, i) + (uint64_t)sqlite3_column_bytes(s, i);
+            break;
+        default:
+            break;
         }
     }
 }
@@ -194,7 +201,8 @@ static void add_work(const char *sql)
 {
     if (options.work_count == MAX_WORK)
         die("at most %d --sql", MAX_WORK);
-    options.works[options.work_count++] = (struct work){.sql = sql, .weight = 1, .times = 1, .low = 1, .high = 1};
+    options.works[options.work_count++] =
+        (struct work){ .sql = sql, .weight = 1, .times = 1, .low = 1, .high = 1 };
 }
 
 static void add_bind(const char *text)
@@ -207,26 +215,53 @@ static void add_bind(const char *text)
 
 static void parse_options(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"db", 1, NULL, 'd'},   {"sql", 1, NULL, 's'},   {"bind", 1, NULL, 'b'},    {"keys", 1, NULL, 'k'},
-        {"rows", 1, NULL, 'r'}, {"times", 1, NULL, 't'}, {"weight", 1, NULL, 'W'},  {"seconds", 1, NULL, 'S'},
-        {"help", 0, NULL, 'h'}, {"warmup", 1, NULL, 'w'}, {0}};
+    static const struct option table[] = { { "db", 1, NULL, 'd' },
+                                           { "sql", 1, NULL, 's' },
+                                           { "bind", 1, NULL, 'b' },
+                                           { "keys", 1, NULL, 'k' },
+                                           { "rows", 1, NULL, 'r' },
+                                           { "times", 1, NULL, 't' },
+                                           { "weight", 1, NULL, 'W' },
+                                           { "seconds", 1, NULL, 'S' },
+                                           { "help", 0, NULL, 'h' },
+                                           { "warmup", 1, NULL, 'w' },
+                                           { 0 } };
     for (int o; (o = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (o) {
-        case 'd': options.path = optarg; break;
-        case 's': add_work(optarg); break;
-        case 'b': add_bind(optarg); break;
+        case 'd':
+            options.path = optarg;
+            break;
+        case 's':
+            add_work(optarg);
+            break;
+        case 'b':
+            add_bind(optarg);
+            break;
         case 'k':
             if (sscanf(optarg, "%" SCNu64 "-%" SCNu64, &last_work()->low, &last_work()->high) != 2)
                 die("--keys: LOW-HIGH, not '%s'", optarg);
             break;
-        case 'r': last_work()->rows = strtoull(optarg, NULL, 10); break;
-        case 't': last_work()->times = (unsigned)strtoul(optarg, NULL, 10); break;
-        case 'W': last_work()->weight = (unsigned)strtoul(optarg, NULL, 10); break;
-        case 'S': options.seconds = strtod(optarg, NULL); break;
-        case 'w': options.warmup = strtod(optarg, NULL); break;
-        case 'h': fputs(help, stdout); exit(0);
-        default: fputs(help, stderr); exit(2);
+        case 'r':
+            last_work()->rows = strtoull(optarg, NULL, 10);
+            break;
+        case 't':
+            last_work()->times = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'W':
+            last_work()->weight = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'S':
+            options.seconds = strtod(optarg, NULL);
+            break;
+        case 'w':
+            options.warmup = strtod(optarg, NULL);
+            break;
+        case 'h':
+            fputs(help, stdout);
+            exit(0);
+        default:
+            fputs(help, stderr);
+            exit(2);
         }
     }
     if (optind < argc || !options.path || options.work_count == 0) {
@@ -240,9 +275,11 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
-    if (sqlite3_open_v2(options.path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(options.path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK)
         die("%s: %s", options.path, sqlite3_errmsg(db));
-    if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", NULL, NULL, NULL) != SQLITE_OK)
+    if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", NULL, NULL, NULL) !=
+        SQLITE_OK)
         die("%s", sqlite3_errmsg(db));
     begin = prepare("BEGIN IMMEDIATE");
     commit = prepare("COMMIT");
@@ -250,7 +287,7 @@ int main(int argc, char **argv)
         options.works[i].statement = prepare(options.works[i].sql);
 
     run_for(options.warmup);
-    latency = (struct histogram){0};
+    latency = (struct histogram){ 0 };
     double cpu = cpu_seconds();
     uint64_t start = now_ns();
     run_for(options.seconds);
@@ -260,12 +297,13 @@ int main(int argc, char **argv)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double count = (double)latency.count;
-    printf("{\"connections\":1,\"seconds\":%.3f,\"requests\":%" PRIu64 ",\"errors\":0,\"rate\":%.1f,"
-           "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"mean_us\":%.1f,\"server_cpu_us\":%.2f,"
-           "\"server_cpu\":%.3f,\"client_cpu\":0,\"peak_kb\":%ld,\"sqlite\":\"%s\"}\n",
-           seconds, latency.count, count / seconds, histogram_us(&latency, 0.5), histogram_us(&latency, 0.99),
-           (double)latency.max / 1e3, (double)latency.sum / count / 1e3, cpu * 1e6 / count, cpu / seconds,
-           usage.ru_maxrss, sqlite3_libversion());
+    printf(
+        "{\"connections\":1,\"seconds\":%.3f,\"requests\":%" PRIu64 ",\"errors\":0,\"rate\":%.1f,"
+        "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"mean_us\":%.1f,\"server_cpu_us\":%.2f,"
+        "\"server_cpu\":%.3f,\"client_cpu\":0,\"peak_kb\":%ld,\"sqlite\":\"%s\"}\n",
+        seconds, latency.count, count / seconds, histogram_us(&latency, 0.5),
+        histogram_us(&latency, 0.99), (double)latency.max / 1e3, (double)latency.sum / count / 1e3,
+        cpu * 1e6 / count, cpu / seconds, usage.ru_maxrss, sqlite3_libversion());
 
     for (unsigned i = 0; i < options.work_count; i++)
         sqlite3_finalize(options.works[i].statement);

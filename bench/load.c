@@ -10,7 +10,6 @@
 // empty line, the body. In body and request line `{key}` becomes a new random number from --keys
 // and `{seq}` a running number; in --expect `{key}` is the last one drawn.
 
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +50,8 @@ struct piece {
     size_t len;
 };
 
-struct template {
+struct template
+{
     struct piece *pieces;
     size_t count;
     size_t room; // enough for any filled-in form
@@ -107,7 +107,7 @@ static struct {
     unsigned request_count, weight_sum;
     int pids[MAX_PIDS];
     unsigned pid_count;
-} options = {.connections = 1, .seconds = 2, .warmup = 0.5};
+} options = { .connections = 1, .seconds = 2, .warmup = 0.5 };
 
 static struct {
     int epoll;
@@ -116,7 +116,7 @@ static struct {
     bool counting, draining;
     unsigned in_flight;
     char first_error[512];
-} run = {.random = UINT64_C(0x9e3779b97f4a7c15)};
+} run = { .random = UINT64_C(0x9e3779b97f4a7c15) };
 
 static char receive_buffer[RECEIVE_SIZE];
 
@@ -160,7 +160,7 @@ static uint64_t next_random(void)
 
 static struct template template_parse(const char *text, size_t len)
 {
-    struct template t = {.pieces = must_alloc((len / 2 + 2) * sizeof(struct piece))};
+    struct template t = { .pieces = must_alloc((len / 2 + 2) * sizeof(struct piece)) };
     const char *end = text + len, *start = text;
     for (const char *p = text; p < end; p++) {
         if (*p != '{' || end - p < 5)
@@ -168,13 +168,13 @@ static struct template template_parse(const char *text, size_t len)
         bool key = memcmp(p, "{key}", 5) == 0, seq = memcmp(p, "{seq}", 5) == 0;
         if (!key && !seq)
             continue;
-        t.pieces[t.count++] = (struct piece){PIECE_TEXT, start, (size_t)(p - start)};
-        t.pieces[t.count++] = (struct piece){.kind = key ? PIECE_KEY : PIECE_SEQ};
+        t.pieces[t.count++] = (struct piece){ PIECE_TEXT, start, (size_t)(p - start) };
+        t.pieces[t.count++] = (struct piece){ .kind = key ? PIECE_KEY : PIECE_SEQ };
         t.room += 20;
         start = p + 5;
         p += 4;
     }
-    t.pieces[t.count++] = (struct piece){PIECE_TEXT, start, (size_t)(end - start)};
+    t.pieces[t.count++] = (struct piece){ PIECE_TEXT, start, (size_t)(end - start) };
     t.room += len;
     return t;
 }
@@ -250,7 +250,7 @@ static void conn_build(struct conn *c)
 
 static void watch(struct conn *c, int operation, bool writing)
 {
-    struct epoll_event e = {.events = EPOLLIN | (writing ? EPOLLOUT : 0u), .data.ptr = c};
+    struct epoll_event e = { .events = EPOLLIN | (writing ? EPOLLOUT : 0u), .data.ptr = c };
     if (epoll_ctl(run.epoll, operation, c->fd, &e) < 0)
         die("epoll_ctl: %s", strerror(errno));
     c->waiting_to_write = writing;
@@ -301,7 +301,8 @@ static void conn_start(struct conn *c, uint64_t now)
 static void conn_connect(struct conn *c)
 {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&options.address, sizeof options.address) < 0)
+    if (c->fd < 0 ||
+        connect(c->fd, (struct sockaddr *)&options.address, sizeof options.address) < 0)
         die("connect: %s", strerror(errno));
     int one = 1;
     if (setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0)
@@ -476,8 +477,9 @@ static void count_error(struct conn *c, const char *what)
     run.errors++;
     c->request->errors++;
     if (!run.first_error[0])
-        snprintf(run.first_error, sizeof run.first_error, "%s: %s: status %d, %" PRIu64 " bytes: %.*s",
-                 c->request->name, what, c->status, c->body_len, (int)c->sample_len, c->sample);
+        snprintf(run.first_error, sizeof run.first_error,
+                 "%s: %s: status %d, %" PRIu64 " bytes: %.*s", c->request->name, what, c->status,
+                 c->body_len, (int)c->sample_len, c->sample);
     if (run.errors > GIVE_UP_ERRORS)
         die("%d errors, the first: %s", GIVE_UP_ERRORS, run.first_error);
 }
@@ -574,7 +576,8 @@ static double server_cpu_seconds(void)
         // The name in parentheses may hold anything; the fields after it are fixed.
         const char *p = strrchr(line, ')');
         unsigned long user, kernel;
-        if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
+        if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                         &kernel) != 2)
             die("%s: cannot be read", path);
         sum += (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
     }
@@ -608,7 +611,8 @@ static void put_json_string(const char *s)
 static void put_latency(const struct histogram *h)
 {
     printf("\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"mean_us\":%.1f", histogram_us(h, 0.5),
-           histogram_us(h, 0.99), (double)h->max / 1e3, h->count ? (double)h->sum / (double)h->count / 1e3 : 0);
+           histogram_us(h, 0.99), (double)h->max / 1e3,
+           h->count ? (double)h->sum / (double)h->count / 1e3 : 0);
 }
 
 static void report(double seconds, double server_cpu, double own_cpu)
@@ -699,7 +703,7 @@ static void add_request(const char *path)
     struct request *r = &options.requests[options.request_count++];
     const char *slash = strrchr(path, '/');
     char *head = wire_head(text, gap ? (size_t)(gap - text) + 1 : len, &head_len);
-    *r = (struct request){.name = slash ? slash + 1 : path, .weight = 1, .low = 1, .high = 1};
+    *r = (struct request){ .name = slash ? slash + 1 : path, .weight = 1, .low = 1, .high = 1 };
     r->head = template_parse(head, head_len);
     r->has_body = gap && gap[2];
     if (r->has_body)
@@ -743,22 +747,40 @@ static void parse_keys(const char *text)
 static void parse_options(int argc, char **argv)
 {
     static const struct option table[] = {
-        {"port", 1, NULL, 'p'},   {"connections", 1, NULL, 'c'}, {"seconds", 1, NULL, 's'},
-        {"warmup", 1, NULL, 'w'}, {"request", 1, NULL, 'r'},     {"weight", 1, NULL, 'W'},
-        {"keys", 1, NULL, 'k'},   {"expect", 1, NULL, 'e'},      {"min-body", 1, NULL, 'm'},
-        {"pid", 1, NULL, 'P'},    {"help", 0, NULL, 'h'},        {0}};
+        { "port", 1, NULL, 'p' },   { "connections", 1, NULL, 'c' }, { "seconds", 1, NULL, 's' },
+        { "warmup", 1, NULL, 'w' }, { "request", 1, NULL, 'r' },     { "weight", 1, NULL, 'W' },
+        { "keys", 1, NULL, 'k' },   { "expect", 1, NULL, 'e' },      { "min-body", 1, NULL, 'm' },
+        { "pid", 1, NULL, 'P' },    { "help", 0, NULL, 'h' },        { 0 }
+    };
     options.address.sin_family = AF_INET;
     options.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (int o, i; (o = getopt_long(argc, argv, "", table, &i)) != -1;) {
         switch (o) {
-        case 'p': options.address.sin_port = htons((uint16_t)number_option("port", optarg, 1, 65535)); break;
-        case 'c': options.connections = (unsigned)number_option("connections", optarg, 1, 60000); break;
-        case 's': options.seconds = number_option("seconds", optarg, 0.01, 3600); break;
-        case 'w': options.warmup = number_option("warmup", optarg, 0, 3600); break;
-        case 'r': add_request(optarg); break;
-        case 'W': last_request("weight")->weight = (unsigned)number_option("weight", optarg, 1, 1e6); break;
-        case 'k': parse_keys(optarg); break;
-        case 'm': last_request("min-body")->min_body = (uint64_t)number_option("min-body", optarg, 0, 1e12); break;
+        case 'p':
+            options.address.sin_port = htons((uint16_t)number_option("port", optarg, 1, 65535));
+            break;
+        case 'c':
+            options.connections = (unsigned)number_option("connections", optarg, 1, 60000);
+            break;
+        case 's':
+            options.seconds = number_option("seconds", optarg, 0.01, 3600);
+            break;
+        case 'w':
+            options.warmup = number_option("warmup", optarg, 0, 3600);
+            break;
+        case 'r':
+            add_request(optarg);
+            break;
+        case 'W':
+            last_request("weight")->weight = (unsigned)number_option("weight", optarg, 1, 1e6);
+            break;
+        case 'k':
+            parse_keys(optarg);
+            break;
+        case 'm':
+            last_request("min-body")->min_body = (uint64_t)number_option("min-body", optarg, 0,
+                                                                         1e12);
+            break;
         case 'e':
             last_request("expect")->expect = template_parse(optarg, strlen(optarg));
             if (last_request("expect")->expect.room > MAX_EXPECT)
@@ -769,8 +791,12 @@ static void parse_options(int argc, char **argv)
                 die("at most %d --pid", MAX_PIDS);
             options.pids[options.pid_count++] = (int)number_option("pid", optarg, 1, 1e9);
             break;
-        case 'h': fputs(help, stdout); exit(0);
-        default: fputs(help, stderr); exit(2);
+        case 'h':
+            fputs(help, stdout);
+            exit(0);
+        default:
+            fputs(help, stderr);
+            exit(2);
         }
     }
     if (optind < argc || options.request_count == 0 || options.address.sin_port == 0) {

@@ -12,6 +12,7 @@ import { besideSlowQuery, commandLine, footprint, importFile, syncTime } from '.
 import { workloads } from './lib/workloads.mjs';
 
 const specials = ['beside', 'import', 'memory', 'cli'];
+const startPeer = { 'in-process': openInProcess, fastify: startFastify, miniflare: startMiniflare };
 const parts = [...Object.keys(workloads), ...specials];
 
 const help = `bench/run [--quick] [--only PART[,PART...]] [options]
@@ -50,8 +51,8 @@ function options() {
   const seconds = number('seconds', quick ? 0.8 : 2.5);
   const only = values.only?.split(',') ?? parts;
   for (const name of only) if (!parts.includes(name)) fail(`no part is called '${name}': ${parts.join(', ')}`);
-  const peers = values.peers?.split(',') ?? ['in-process', 'fastify', 'miniflare'];
-  for (const name of peers) if (!['in-process', 'fastify', 'miniflare'].includes(name)) fail(`no peer is called '${name}'`);
+  const peers = values.peers?.split(',') ?? Object.keys(startPeer);
+  for (const name of peers) if (!(name in startPeer)) fail(`no peer is called '${name}'`);
   const connections = (values.connections ?? (quick ? '1,32' : '1,32,256')).split(',').map(Number);
   if (connections.some((n) => !(n >= 1))) fail(`--connections: numbers, not '${values.connections}'`);
   return { quick, only, peers, connections, chosen: values.connections !== undefined, seconds,
@@ -75,10 +76,11 @@ async function machine(scratch, sync) {
   const fs = statfsSync(scratch);
   return [
     `machine   ${cpus().length} cores (${cpus()[0].model}), ${Math.round(totalmem() / 2 ** 30)} GB, Linux ${release()}`,
-    `disk      ${filesystem.trim()}, ${Math.round(fs.bavail * fs.bsize / 1e9)} GB free, 4 KB write + fdatasync ${Math.round(median(sync))} us`,
+    `disk      ${filesystem.trim()}, ${Math.round(fs.bavail * fs.bsize / 1e9)} GB free, ` +
+      `4 KB write + fdatasync ${Math.round(median(sync))} us`,
     `dione     ${dione.trim().replaceAll('\n', ', ')}`,
     `node      ${process.version} with SQLite ${process.versions.sqlite}, fastify ${packageVersion('fastify')}`,
-    `miniflare ${packageVersion('miniflare')}, workerd ${packageVersion('workerd')}, wrangler ${packageVersion('wrangler')}`,
+    ['miniflare', 'workerd', 'wrangler'].map((name) => `${name} ${packageVersion(name)}`).join(', '),
     `sqlite3   shell ${shell.split(' ')[0]}`,
   ];
 }
@@ -118,9 +120,13 @@ function printWorkload(workload, cells) {
 
 function targets(measured) {
   const found = [];
-  const add = (text, value, met, shown) => found.push({ text, value, met: Number.isFinite(value) && met(value), shown });
+  const add = (text, value, met, shown) => {
+    found.push({ text, value, met: Number.isFinite(value) && met(value), shown });
+  };
   const atLeast = (text, value, bound) => add(text, value, (v) => v >= bound, `${times(value)}  (>= ${bound}x)`);
-  const atMost = (text, value, bound, show) => add(text, value, (v) => v <= bound, `${show(value)}  (<= ${show(bound)})`);
+  const atMost = (text, value, bound, show) => {
+    add(text, value, (v) => v <= bound, `${show(value)}  (<= ${show(bound)})`);
+  };
 
   const against = (part, connections, peer, bound) => {
     const cell = measured.workloads[part]?.find((one) => one.connections === connections);
@@ -136,7 +142,8 @@ function targets(measured) {
   against('rows10k', 32, 'fastify', 3);
   const { beside, memory, cli } = measured;
   if (beside) {
-    atMost('p99 of point reads beside a 5 s query, against alone', ratio(list(beside.beside, 'p99_us'), list(beside.alone, 'p99_us')), 3, times);
+    const slower = ratio(list(beside.beside, 'p99_us'), list(beside.alone, 'p99_us'));
+    atMost('p99 of point reads beside a 5 s query, against alone', slower, 3, times);
   }
   if (memory) {
     atMost('resident when idle', memory.idle_kb, 12 * 1024, megabytes);
@@ -171,6 +178,7 @@ function connectionCounts(workload, { connections, chosen }) {
 
 async function runWorkload(name, dione, others, how) {
   const workload = workloads[name];
+  const seconds = Math.max(how.seconds, workload.seconds ?? 0);
   const cells = [];
   for (const connections of connectionCounts(workload, how)) {
     const side = [dione, ...others.filter((peer) => !peer.only || peer.only === connections)];
@@ -179,7 +187,7 @@ async function runWorkload(name, dione, others, how) {
     for (let i = 0; i < how.runs; i += 1) {
       for (let k = 0; k < side.length; k += 1) { // the first place rotates
         const peer = side[(i + k) % side.length];
-        results[peer.name].push(await peer.measure(workload, { connections, seconds: how.seconds, warmup: how.warmup }));
+        results[peer.name].push(await peer.measure(workload, { connections, seconds, warmup: how.warmup }));
       }
     }
     progress(`  ${name}, ${connections} connections: ${side.map((peer) =>
@@ -190,9 +198,8 @@ async function runWorkload(name, dione, others, how) {
 }
 
 async function startPeers(names, scratch) {
-  const start = { 'in-process': openInProcess, fastify: startFastify, miniflare: startMiniflare };
   const peers = [];
-  for (const name of names) peers.push(await start[name](scratch));
+  for (const name of names) peers.push(await startPeer[name](scratch));
   return peers;
 }
 
@@ -228,7 +235,7 @@ async function measureAll(scratch, how) {
 
 function printAll(lines, measured, how) {
   console.log(lines.join('\n'));
-  console.log(`method    medians of ${how.runs} interleaved runs of ${how.seconds} s; every side durable with synchronous=FULL`);
+  console.log(`method    medians of ${how.runs} interleaved runs of ${how.seconds} s, synchronous=FULL on every side`);
   for (const [name, cells] of Object.entries(measured.workloads)) printWorkload(workloads[name], cells);
   const { beside, memory, cli } = measured;
   if (beside) {
@@ -241,19 +248,23 @@ function printAll(lines, measured, how) {
     const { bytes, rows, shell_seconds: shell, dione } = measured.import;
     heading(`import of ${Math.round(bytes / 1e6)} MB, ${rows.toLocaleString('en')} INSERT statements`);
     table([['', 'seconds', 'peak memory', "dione's speed"],
-      ['dione, over HTTP', median(list(dione, 'seconds')).toFixed(2), megabytes(Math.max(...list(dione, 'peak_kb'))), ''],
+      ['dione, over HTTP', median(list(dione, 'seconds')).toFixed(2),
+        megabytes(Math.max(...list(dione, 'peak_kb'))), ''],
       ['  of which upload', median(list(dione, 'upload_seconds')).toFixed(2), '', ''],
       ['sqlite3 shell', median(shell).toFixed(2), '', times(ratio(shell, list(dione, 'seconds')))]]);
   }
   if (memory) {
     heading('memory and start-up');
-    table([['', 'resident'], ['no database', megabytes(memory.idle_kb)], ['1,000 databases, none used', megabytes(memory.many_kb)],
+    table([['', 'resident'], ['no database', megabytes(memory.idle_kb)],
+      ['1,000 databases, none used', megabytes(memory.many_kb)],
       ['1,000 databases, 10 hot', megabytes(memory.hot_kb)]]);
-    console.log(`ready after ${median(memory.ready_ms).toFixed(1)} ms with 1,000 databases (longest ${Math.max(...memory.ready_ms).toFixed(1)} ms)`);
+    console.log(`ready after ${median(memory.ready_ms).toFixed(1)} ms with 1,000 databases ` +
+      `(longest ${Math.max(...memory.ready_ms).toFixed(1)} ms)`);
   }
   if (cli) {
     heading('d1 execute --local --command "SELECT 1"');
-    table([['', 'milliseconds'], ['dione', median(cli.dione_ms).toFixed(1)], ['wrangler', median(cli.wrangler_ms).toFixed(1)]]);
+    table([['', 'milliseconds'], ['dione', median(cli.dione_ms).toFixed(1)],
+      ['wrangler', median(cli.wrangler_ms).toFixed(1)]]);
   }
   heading('targets');
   const judged = targets(measured);
@@ -268,4 +279,7 @@ const sync = await syncTime(scratch);
 const lines = await machine(scratch, sync);
 const measured = await measureAll(scratch, how);
 const judged = printAll(lines, measured, how);
-if (how.json) writeFileSync(how.json, JSON.stringify({ machine: lines, method: how, sync_us: sync, ...measured, targets: judged }, null, 1));
+if (how.json) {
+  const everything = { machine: lines, method: how, sync_us: sync, ...measured, targets: judged };
+  writeFileSync(how.json, `${JSON.stringify(everything, null, 1)}\n`);
+}

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 export const repo = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 export const build = join(repo, 'build');
-export const dioneBinary = join(build, 'dione');
+export const dioneBinary = resolve(process.env.DIONE_BIN ?? join(build, 'dione'));
 
 export const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 export const progress = (text) => process.stderr.write(`${text}\n`);
@@ -44,7 +44,9 @@ export async function run(file, args, { mayFail = false, input = 'ignore', ...op
     child.on('close', settle);
   });
   const seconds = (performance.now() - began) / 1000;
-  if (code !== 0 && !mayFail) throw new Error(`${file} ${args.join(' ')} ended with ${code}: ${out.stderr || out.stdout}`);
+  if (code !== 0 && !mayFail) {
+    throw new Error(`${file} ${args.join(' ')} ended with ${code}: ${out.stderr || out.stdout}`);
+  }
   return { code, seconds, ...out };
 }
 
@@ -85,7 +87,8 @@ export class Server {
 
   #statusKb(field) {
     let sum = 0;
-    for (const pid of this.pids) sum += Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+    const line = new RegExp(`^${field}:\\s+(\\d+)`, 'm');
+    for (const pid of this.pids) sum += Number(line.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
     return sum;
   }
 

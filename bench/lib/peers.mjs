@@ -96,13 +96,14 @@ export async function startDione(scratch, name = 'bench') {
 /** The do-nothing answer of a Dione server. */
 export function healthOf(dione) {
   const text = 'GET /health HTTP/1.1\nhost: 127.0.0.1\n';
-  return { name: '/health', measure: (workload, how) => runLoad(dione.scratch, dione.server, [{ name: 'health', text }], how) };
+  const requests = [{ name: 'health', text }];
+  return { name: '/health', measure: (workload, how) => runLoad(dione.scratch, dione.server, requests, how) };
 }
 
 export async function startFastify(scratch) {
   const script = join(repo, 'bench/peers/fastify.mjs');
-  const server = await new Server().start(process.execPath, ['--no-warnings', script, join(scratch, 'fastify.db'), '0', token],
-    { env: cleanEnv({ NODE_ENV: 'production' }) });
+  const args = ['--no-warnings', script, join(scratch, 'fastify.db'), '0', token];
+  const server = await new Server().start(process.execPath, args, { env: cleanEnv({ NODE_ENV: 'production' }) });
   return new HttpPeer('fastify', scratch, server, '/query');
 }
 

@@ -101,12 +101,24 @@ static enum status read_running_url(const char *data, char **ret, struct error *
     return st;
 }
 
+/* The token of the server that holds the folder: in DIR/token, unless it was given one by DIONE_TOKEN, as we may be. */
+static enum status running_token(const struct api_options *opt, char **ret, struct error *err)
+{
+    enum status st = read_token(opt->data, ret, err);
+
+    if (st == STATUS_OK || !opt->token)
+        return st;
+    *ret = copy_text(slice_cstr(opt->token));
+    return STATUS_OK;
+}
+
 /* Another process holds the folder. `busy` says so and stays the message when that process cannot be asked. */
-static enum status open_running(const char *data, struct backend *b, const struct error *busy, struct error *err)
+static enum status open_running(const struct api_options *opt, struct backend *b, const struct error *busy,
+                                struct error *err)
 {
     struct error why;
 
-    if (read_running_url(data, &b->url, &why) == STATUS_OK && read_token(data, &b->token, &why) == STATUS_OK)
+    if (read_running_url(opt->data, &b->url, &why) == STATUS_OK && running_token(opt, &b->token, &why) == STATUS_OK)
         return STATUS_OK;
     return error_set(err, STATUS_BUSY, 0, "%s (and it cannot be asked: %s)", busy->msg, why.msg);
 }
@@ -121,10 +133,10 @@ static enum status open_local(const struct api_options *opt, struct backend *b, 
                          "--remote asks a server", opt->data);
     b->place = join("local ", opt->data);
     b->direct = true;
-    const struct server_options options = { .data = opt->data };
+    const struct server_options options = { .data_dir = opt->data, .threads = 1 }; /* one client */
     enum status st = server_start(&options, &b->server, &busy);
     if (st == STATUS_BUSY)
-        return open_running(opt->data, b, &busy, err);
+        return open_running(opt, b, &busy, err);
     if (st != STATUS_OK)
         return error_set(err, st, busy.native, "%s", busy.msg);
     b->url = copy_text(SLICE_LIT(IN_PROCESS_URL));

@@ -45,23 +45,25 @@ struct command {
  */
 int command_main(const struct command *root, int argc, char **argv);
 
-/* Rows for the tables of leaves; `type` is the struct whose first member is `struct common common`. */
-#define OPTION_JSON(type)                                                                                      \
-    { .name = "json", .type = OPT_FLAG, .offset = offsetof(type, common.json), .help = "print JSON, for programs" }
+/* Rows for the tables of leaves; struct common is at the start of what they fill. */
+#define OPTION_JSON                                                                                            \
+    { .name = "json", .type = OPT_FLAG, .offset = offsetof(struct common, json),                               \
+      .help = "print JSON, for programs" }
 
-#define OPTIONS_COMMON(type)                                                                                   \
-    { .name = "local", .type = OPT_FLAG, .offset = offsetof(type, common.local),                               \
+#define OPTIONS_COMMON                                                                                         \
+    { .name = "local", .type = OPT_FLAG, .offset = offsetof(struct common, local),                             \
       .help = "work on the data folder here (default)" },                                                      \
-    { .name = "data", .type = OPT_TEXT, .offset = offsetof(type, common.data), .value_name = "DIR",            \
+    { .name = "data", .type = OPT_TEXT, .offset = offsetof(struct common, data), .value_name = "DIR",          \
       .help = "the data folder (DIONE_DATA, else ./data)" },                                                   \
-    { .name = "remote", .type = OPT_FLAG, .offset = offsetof(type, common.remote), .help = "talk to a server" }, \
-    { .name = "url", .type = OPT_TEXT, .offset = offsetof(type, common.url), .value_name = "URL",              \
+    { .name = "remote", .type = OPT_FLAG, .offset = offsetof(struct common, remote),                           \
+      .help = "talk to a server" },                                                                            \
+    { .name = "url", .type = OPT_TEXT, .offset = offsetof(struct common, url), .value_name = "URL",            \
       .help = "of that server (DIONE_URL, else http://127.0.0.1:8310)" },                                      \
-    { .name = "token", .type = OPT_TEXT, .offset = offsetof(type, common.token), .value_name = "TOKEN",        \
+    { .name = "token", .type = OPT_TEXT, .offset = offsetof(struct common, token), .value_name = "TOKEN",      \
       .help = "for that server (DIONE_TOKEN)" },                                                               \
-    { .name = "config", .letter = 'c', .type = OPT_TEXT, .offset = offsetof(type, common.config),              \
+    { .name = "config", .letter = 'c', .type = OPT_TEXT, .offset = offsetof(struct common, config),            \
       .value_name = "FILE", .help = "instead of wrangler.jsonc or wrangler.toml here" },                       \
-    { .name = "env", .letter = 'e', .type = OPT_TEXT, .offset = offsetof(type, common.env), .value_name = "NAME", \
-      .help = "the environment in that file" }
+    { .name = "env", .letter = 'e', .type = OPT_TEXT, .offset = offsetof(struct common, env),                  \
+      .value_name = "NAME", .help = "the environment in that file" }
 
 #endif

@@ -411,6 +411,11 @@ bool http_request_keep(struct http_request *req)
     return keep_head(c) && keep_slice(c, &req->body);
 }
 
+bool http_request_keep_body(struct http_request *req)
+{
+    return keep_slice(conn_of(req), &req->body);
+}
+
 /* The rest of the request comes with another read. */
 static void keep_partial(struct conn *c)
 {

@@ -15,7 +15,7 @@
 
 #include "http/http.h"
 
-#include <llhttp/llhttp.h>
+#include <llhttp.h>
 
 enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_SENDING, CONN_LINGER, CONN_CLOSED };
 

@@ -90,6 +90,8 @@ struct slice http_percent_decode(struct arena *a, struct slice s, bool plus);
 
 /* Copies everything a request lends into its arena. False: out of memory (answer with NOMEM). */
 bool http_request_keep(struct http_request *req) MUST_CHECK;
+/* The same for the body alone, which is all that most handlers still need later. */
+bool http_request_keep_body(struct http_request *req) MUST_CHECK;
 /* In `begin`: the body goes to the sink; no total limit but `limit` bytes. */
 void http_request_stream(struct http_request *req, const struct http_sink *sink, uint64_t limit);
 /* The Content-Length, or -1 when the body is chunked. */

@@ -68,8 +68,6 @@ struct sql_stmt *cache_get(struct sql_conn *c, struct slice text)
 
 void cache_put(struct sql_conn *c, struct sql_stmt *s)
 {
-    if (c->max_cached == 0)
-        return;
     while (c->n_cached >= c->max_cached)
         cache_drop(c, c->oldest);
     HASH_ADD_KEYPTR(hh, c->by_text, s->text, s->len, s);
@@ -79,12 +77,13 @@ void cache_put(struct sql_conn *c, struct sql_stmt *s)
 }
 
 void sql_cache_collect(struct sql_conn *c,
-                       void (*fn)(struct slice text, const struct sql_stmt_stats *stats, void *arg), void *arg)
+                       void (*fn)(struct slice text, const struct sql_stmt_stats *stats, bool is_write, void *arg),
+                       void *arg)
 {
     for (struct sql_stmt *s = c->newest; s; s = s->older) {
         if (s->stats.count == 0)
             continue;
-        fn(slice_of(s->text, s->len), &s->stats, arg);
+        fn(slice_of(s->text, s->len), &s->stats, (s->flags & SQL_STMT_WRITES) != 0, arg);
         s->stats = (struct sql_stmt_stats){ 0 };
     }
 }

@@ -100,6 +100,17 @@ enum status sql_conn_size(struct sql_conn *c, int64_t *ret_bytes, struct error *
     return STATUS_OK;
 }
 
+static int on_commit(void *arg, sqlite3 *db UNUSED, const char *name UNUSED, int pages)
+{
+    ((struct sql_conn *)arg)->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+int sql_conn_wal_pages(const struct sql_conn *c)
+{
+    return c->wal_pages;
+}
+
 /* ---- opening ---- */
 
 static enum status set_up_file(struct sql_conn *c, const struct sql_conn_options *opt, struct error *err)
@@ -134,7 +145,7 @@ static enum status set_up(struct sql_conn *c, const struct sql_conn_options *opt
     if (st == STATUS_OK)
         st = set_up_file(c, opt, err);
     /* Checkpoints are the writer's decision; the others must not even do one when they close. */
-    sqlite3_wal_autocheckpoint(c->db, 0);
+    sqlite3_wal_hook(c->db, on_commit, c);
     if (opt->role != SQL_WRITER && opt->role != SQL_INTERNAL)
         sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (opt->role == SQL_INTERNAL || st != STATUS_OK)

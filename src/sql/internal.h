@@ -45,6 +45,7 @@ struct sql_conn {
     bool trusted;        /* our own text runs: the authorizer steps aside */
     struct sql_stmt *by_text, *newest, *oldest;
     int n_cached, max_cached;
+    int wal_pages;
 };
 
 /* limits.c */

@@ -71,22 +71,40 @@ enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt *
         return error_set(err, STATUS_NOMEM, 0, "out of memory: SQLITE_NOMEM");
     }
     s->in_use = true;
-    if (consumed == text.len && !sql_cache_find(c, text))
+    if (consumed == text.len && c->max_cached > 0 && !sql_cache_find(c, text))
         cache_put(c, s);
     *ret_stmt = s;
     *ret_consumed = consumed;
     return STATUS_OK;
 }
 
-void sql_stmt_done(struct sql_conn *c UNUSED, struct sql_stmt *s)
+/* A statement out of a longer text: its own text may be cached, or become so. False: s is gone. */
+static bool cache_late(struct sql_conn *c, struct sql_stmt *s)
+{
+    struct sql_stmt *same = sql_cache_find(c, slice_of(s->text, s->len));
+
+    if (!same && c->max_cached > 0) {
+        cache_put(c, s);
+        return true;
+    }
+    if (same) {
+        same->stats.count += s->stats.count;
+        same->stats.duration_ns += s->stats.duration_ns;
+        same->stats.rows_read += s->stats.rows_read;
+        same->stats.rows_written += s->stats.rows_written;
+        same->stats.rows_returned += s->stats.rows_returned;
+    }
+    stmt_free(s);
+    return false;
+}
+
+void sql_stmt_done(struct sql_conn *c, struct sql_stmt *s)
 {
     if (!s)
         return;
     s->in_use = false;
-    if (!s->cached) {
-        stmt_free(s);
+    if (!s->cached && !cache_late(c, s))
         return;
-    }
     sqlite3_reset(s->handle); /* repeats the error that sql_run has reported */
     sqlite3_clear_bindings(s->handle);
 }

@@ -87,7 +87,8 @@ unsigned char *sql_stmt_slow(struct sql_stmt *s);
 struct sql_stmt *sql_cache_find(struct sql_conn *c, struct slice text);
 /* Calls fn for each cached statement that ran since the last call, and clears its statistics. */
 void sql_cache_collect(struct sql_conn *c,
-                       void (*fn)(struct slice text, const struct sql_stmt_stats *stats, void *arg), void *arg);
+                       void (*fn)(struct slice text, const struct sql_stmt_stats *stats, bool is_write, void *arg),
+                       void *arg);
 
 /* ---- running ---- */
 
@@ -126,5 +127,8 @@ enum status sql_error(struct sql_conn *c, int rc, struct error *err);
 bool sql_conn_in_transaction(struct sql_conn *c);
 /* Bytes in use: pages less free pages, as the connection's transaction sees them. */
 enum status sql_conn_size(struct sql_conn *c, int64_t *ret_bytes, struct error *err) MUST_CHECK;
+
+/* Frames in the WAL after this connection's last commit. */
+int sql_conn_wal_pages(const struct sql_conn *c);
 
 #endif

@@ -28,7 +28,8 @@ struct store_options {
     /*
      * Called with what each statement text cost since the last call, some time after it ran. On the thread that owns the connection.
      */
-    void (*on_stats)(void *arg, const struct database *db, struct slice text, const struct sql_stmt_stats *stats);
+    void (*on_stats)(void *arg, const struct database *db, struct slice text, const struct sql_stmt_stats *stats,
+                     bool is_write);
     void *stats_arg;
 };
 
@@ -37,9 +38,14 @@ struct store_options {
  * INVALID: its format is of a version that this program doesn't know.
  */
 enum status store_open(const struct store_options *opt, struct store **ret, struct error *err) MUST_CHECK;
-/* Waits for what runs, checkpoints, closes. The loops' timers of the store must be gone: call store_stop first. Blocking. */
+/* Waits for everything that runs in the pools. The loops must still deliver; nobody may ask for anything any more. Blocking. */
+void store_drain(struct store *s);
+/* Hands out the statistics that are left. Between the end of the loops and store_close. */
+void store_collect(struct store *s);
+/* Checkpoints, closes, frees. The loops must have ended. Blocking. */
 void store_close(struct store *s);
 const char *store_dir(const struct store *s);
+size_t store_max_result_bytes(const struct store *s);
 /* Pool for work that may take long and must not hold up reads or writes: imports, exports, creating, deleting. */
 struct pool *store_job_pool(struct store *s);
 /* The catalog's own connection, for control tables (tokens, usage). fn runs alone on it, inside one durable
@@ -103,6 +109,7 @@ struct sql_request {
     const struct sql_entry *entries;
     size_t n;
     enum sql_format format;
+    bool read_only;            /* the caller may only read: anything else is FORBIDDEN */
     struct loop *loop;         /* the caller's */
     void (*done)(struct sql_request *r); /* on `loop` */
 
@@ -119,9 +126,13 @@ struct sql_request {
     struct sql_request *next;
     int64_t deadline_ns, queued_ns;
     size_t out_start;
-    int64_t rows_read, rows_written;
-    bool wrote, failed;
+    int64_t ran_ns;
+    bool wrote, failed, may_retry;
+    int kind;
     struct transaction *transaction;
+    int64_t transaction_ms;
+    char *transaction_id;
+    int transaction_how;
 };
 
 /*

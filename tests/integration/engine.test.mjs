@@ -1,11 +1,12 @@
 // The engine under many hands at once. Writes of several requests share one commit; each of these tests sets a trap
 // that would show if they shared more than that. Then the profiles, interactive transactions and slow statements.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { ok, refused, serveHas, startServer, until } from '../lib/server.mjs';
+import { before, describe, test } from 'node:test';
+import { ok, refused, scope, serveHas, startServer, until } from '../lib/server.mjs';
 
+const file = scope();
 let server;
-before(async () => { server = await startServer({ after }); });
+before(async () => { server = await startServer(file); });
 
 const WRITERS = 64;
 const range = (n) => Array.from({ length: n }, (_, i) => i);
@@ -163,11 +164,19 @@ describe('group commit', () => {
 
 const slow = (steps) => `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ${steps}) SELECT max(n) AS n FROM c`;
 
+/** Steps that keep this server on this machine busy for about so many seconds, so that slow is slow everywhere. */
+async function stepsFor(seconds, id) {
+  const sample = 400_000;
+  const start = performance.now();
+  await server.value(id, slow(sample));
+  return Math.round(sample * seconds * 1000 / (performance.now() - start));
+}
+
 describe('slow statements', () => {
   test('a slow read delays neither reads nor writes, of its own database or others', async () => {
     const [id, other] = [await server.fresh('CREATE TABLE t (a)'), await server.fresh('CREATE TABLE t (a)')];
     const order = [];
-    const steps = 6_000_000;  // seconds of work for a plain build, well below 30 s for a sanitized one
+    const steps = await stepsFor(6, id);
     const long = server.value(id, slow(steps)).then((n) => { order.push('slow'); return n; });
     for (let i = 0; i < 20; i += 1) {
       await Promise.all([server.value(id, 'SELECT 1'), server.query(id, 'INSERT INTO t VALUES (1)'),
@@ -181,10 +190,11 @@ describe('slow statements', () => {
   test('several slow reads at once leave the server quick', async () => {
     const id = await server.fresh('CREATE TABLE t (a)');
     let finished = 0;
-    const long = together(6, (i) => server.value(id, slow(3_000_000 + i)).then((n) => { finished += 1; return n; }));
+    const steps = await stepsFor(2, id);
+    const long = together(6, (i) => server.value(id, slow(steps + i)).then((n) => { finished += 1; return n; }));
     for (let i = 0; i < 10; i += 1) await server.value(id, 'SELECT count(*) FROM t');
     assert.ok(finished < 6, 'fast reads did not queue behind all the slow ones');
-    assert.deepEqual(await long, range(6).map((i) => 3_000_000 + i));
+    assert.deepEqual(await long, range(6).map((i) => steps + i));
   });
 
   test('a slow read whose client has left ends, and the server lives', async () => {

@@ -3,14 +3,15 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, open, readdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { atEnd, makeServer, ok, refused, serveHas, startServer, tempDir, until } from '../lib/server.mjs';
+import { before, describe, test } from 'node:test';
+import { atEnd, makeServer, ok, refused, scope, serveHas, startServer, tempDir, until } from '../lib/server.mjs';
 import { openSocket } from '../lib/socket.mjs';
 
+const file = scope();
 let server;
 let id;
 before(async () => {
-  server = await startServer({ after });
+  server = await startServer(file);
   id = await server.fresh('CREATE TABLE t (a)');
 });
 
@@ -395,6 +396,16 @@ describe('hostile starts', () => {
     const path = join(await tempDir(t), 'file');
     await writeFile(path, 'not a folder');
     await refusesToStart(t, { data: path }, /directory|folder/i);
+  });
+
+  test('a data directory of an unknown format is refused, with its version named', async (t) => {
+    const own = await startServer(t);
+    await own.stop();
+    const { DatabaseSync } = await import('node:sqlite');
+    const control = new DatabaseSync(join(own.data, 'control.db'));
+    control.exec("UPDATE meta SET value = 4711 WHERE key = 'format'");
+    control.close();
+    await refusesToStart(t, { data: own.data }, /format 4711/);
   });
 
   test('a folder that is full of something else is left alone', async (t) => {

@@ -6,13 +6,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { after, before, describe, test } from 'node:test';
-import { atEnd, ok, refused, startServer, tempDir } from '../lib/server.mjs';
+import { before, describe, test } from 'node:test';
+import { atEnd, ok, refused, scope, startServer, tempDir } from '../lib/server.mjs';
 import { assertSameContent, contentOf, exportSqlite, exportText, followImport, importInto, md5, put, reimported, tryExport,
   tryImport } from '../lib/transfer.mjs';
 
+const file = scope();
 let server;
-before(async () => { server = await startServer({ after }); });
+before(async () => { server = await startServer(file); });
 
 const importCall = (id, json) => server.database(id, 'POST', '/import', { json });
 
@@ -344,7 +345,7 @@ describe('export and import again', () => {
   });
 
   test('keeps quoted names and reserved words', async () => {
-    await roundTrip(`CREATE TABLE "select" ("from" TEXT, "group by" INT, "a""b" INT, [brackets ]"] INT, \`tick\`\`s\` INT);
+    await roundTrip(`CREATE TABLE "select" ("from" TEXT, "group by" INT, "a""b" INT, [brackets "] INT, \`tick\`\`s\` INT);
       INSERT INTO "select" VALUES ('x', 1, 2, 3, 4); CREATE TABLE 'single''s' (a); INSERT INTO "single's" VALUES (1);
       CREATE TABLE "semi;colon" ("new
 line" TEXT DEFAULT ';'); INSERT INTO "semi;colon" DEFAULT VALUES; CREATE INDEX "index;1" ON "select" ("from");

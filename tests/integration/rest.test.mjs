@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { atEnd, ok, refused, startServer, uniqueName, until } from '../lib/server.mjs';
+import { before, describe, test } from 'node:test';
+import { atEnd, ok, refused, scope, startServer, uniqueName, until } from '../lib/server.mjs';
 
+const file = scope();
 let server;
-before(async () => { server = await startServer({ after }); });
+before(async () => { server = await startServer(file); });
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const NOBODY = '00000000-0000-4000-8000-000000000000';
@@ -282,7 +283,7 @@ describe('the list of databases', () => {
   let own;
   const names = Array.from({ length: 23 }, (_, i) => `list-${String(i).padStart(2, '0')}`);
   before(async () => {
-    own = await startServer({ after });
+    own = await startServer(file);
     for (const name of names) await own.create(name);
   });
 

@@ -3,18 +3,19 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { repo, startServer, uniqueName } from '../lib/server.mjs';
+import { before, test } from 'node:test';
+import { repo, scope, startServer, uniqueName } from '../lib/server.mjs';
 import { md5, put } from '../lib/transfer.mjs';
 
 const required = createRequire(join(repo, 'tests/package.json'))('cloudflare');
 const Cloudflare = required.default ?? required;
 const account_id = 'local';
 
+const file = scope();
 let server;
 let client;
 before(async () => {
-  server = await startServer({ after });
+  server = await startServer(file);
   client = new Cloudflare({ apiToken: server.token, baseURL: `${server.url}/client/v4` });
 });
 

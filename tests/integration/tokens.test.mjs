@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { atEnd, makeServer, ok, refused, startServer, uniqueName, until } from '../lib/server.mjs';
+import { before, test } from 'node:test';
+import { atEnd, makeServer, ok, refused, scope, startServer, uniqueName, until } from '../lib/server.mjs';
 
+const file = scope();
 let server;
-before(async () => { server = await startServer({ after }); });
+before(async () => { server = await startServer(file); });
 
 const tryMake = (json, options) => server.account('POST', '/dione/tokens', { json, ...options });
 const make = async (json = {}) => ok(await tryMake({ name: uniqueName('token'), scope: 'write', database: null, ...json }));

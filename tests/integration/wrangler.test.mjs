@@ -2,13 +2,14 @@
 // environment variables and nothing else.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, before, describe, test } from 'node:test';
-import { startServer, uniqueName } from '../lib/server.mjs';
+import { before, describe, test } from 'node:test';
+import { scope, startServer, uniqueName } from '../lib/server.mjs';
 import { assertSameContent } from '../lib/transfer.mjs';
 import { f1Rows, f1Sql, withoutF1, wranglerProject } from '../lib/clients.mjs';
 
+const file = scope();
 let server;
-before(async () => { server = await startServer({ after }); });
+before(async () => { server = await startServer(file); });
 
 const WINNERS = `SELECT d.name, count(*) AS wins FROM results r JOIN drivers d ON d.id = r.driver_id
   WHERE r.position = 1 GROUP BY d.id ORDER BY wins DESC LIMIT 3`;
@@ -28,11 +29,12 @@ INSERT INTO team (name) VALUES ('a');
 
 for (const [version, packageName] of [['4.164', 'wrangler'], ['3.114', 'wrangler3']]) {
   describe(`wrangler ${version}`, () => {
+    const sure = packageName === 'wrangler' ? ['--skip-confirmation'] : [];  // 3.x does not ask
     let project;
     let name;
     let uuid;
     before(async () => {
-      project = await wranglerProject({ after }, server, packageName);
+      project = await wranglerProject(file, server, packageName);
       name = uniqueName('tour');
     });
 
@@ -79,7 +81,7 @@ for (const [version, packageName] of [['4.164', 'wrangler'], ['3.114', 'wrangler
       assert.match(said, /8 (commands|queries)|Executed|Processed/);
       assert.deepEqual(await server.rows(uuid, 'SELECT * FROM both ORDER BY driver'),
         [{ team: 'a', driver: "ONE; AND 'QUOTED'" }, { team: 'a', driver: 'TWO\nLINES' }]);
-      await project.wrangler('d1', 'export', name, '--remote', '--skip-confirmation', '--output', 'out.sql');
+      await project.wrangler('d1', 'export', name, '--remote', ...sure, '--output', 'out.sql');
       const copy = await server.create(uniqueName('copy'));
       await project.wrangler('d1', 'execute', copy.name, '--remote', '--yes', '--file', 'out.sql');
       await assertSameContent(server, uuid, copy.uuid);
@@ -87,7 +89,7 @@ for (const [version, packageName] of [['4.164', 'wrangler'], ['3.114', 'wrangler
 
     test('exports one table, or only the schema, or only the data', async () => {
       const out = async (...flags) => {
-        await project.wrangler('d1', 'export', name, '--remote', '--skip-confirmation', '--output', 'part.sql', ...flags);
+        await project.wrangler('d1', 'export', name, '--remote', ...sure, '--output', 'part.sql', ...flags);
         return project.read('part.sql');
       };
       const hello = await out('--table', 'hello');
@@ -161,12 +163,12 @@ for (const [version, packageName] of [['4.164', 'wrangler'], ['3.114', 'wrangler
       const [{ results }] = await project.json('d1', 'execute', f1.name, '--remote', '--command', WINNERS);
       assert.equal(results.length, 3);
       assert.deepEqual(results, await server.rows(f1.uuid, WINNERS));
-      await project.wrangler('d1', 'export', f1.name, '--remote', '--skip-confirmation', '--output', 'f1-out.sql');
+      await project.wrangler('d1', 'export', f1.name, '--remote', ...sure, '--output', 'f1-out.sql');
       const copy = await server.create(uniqueName('f1-copy'));
       await project.wrangler('d1', 'execute', copy.name, '--remote', '--yes', '--file', 'f1-out.sql');
       const { rows } = await assertSameContent(server, f1.uuid, copy.uuid);
       assert.equal(rows.pit_stops.length, f1Rows.pit_stops);
-      await project.wrangler('d1', 'export', copy.name, '--remote', '--skip-confirmation', '--output', 'f1-again.sql');
+      await project.wrangler('d1', 'export', copy.name, '--remote', ...sure, '--output', 'f1-again.sql');
       assert.equal(await readFile(project.file('f1-again.sql'), 'utf8'), await readFile(project.file('f1-out.sql'), 'utf8'),
         'the export of the copy is the same text');
     });
@@ -183,15 +185,15 @@ for (const [version, packageName] of [['4.164', 'wrangler'], ['3.114', 'wrangler
 }
 
 describe('wrangler and tokens', () => {
-  test('a wrong token is told as an authentication error', async () => {
-    const project = await wranglerProject({ after }, { url: server.url, token: 'x'.repeat(40) });
+  test('a wrong token is told as an authentication error', async (t) => {
+    const project = await wranglerProject(t, { url: server.url, token: 'x'.repeat(40) });
     const failed = await project.tryWrangler('d1', 'list');
     assert.notEqual(failed.code, 0);
     assert.match(failed.stdout + failed.stderr, /Authentication error|code: 10000/);
   });
 
-  test('whoami knows the account', async () => {
-    const project = await wranglerProject({ after }, server);
+  test('whoami knows the account', async (t) => {
+    const project = await wranglerProject(t, server);
     assert.match(await project.wrangler('whoami'), /local/);
   });
 });

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { rm, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const repo = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -23,8 +24,8 @@ process.on('exit', () => { for (const child of living) child.kill('SIGKILL'); })
 const endings = new WeakMap();
 
 /**
- * Does `action` when `owner` ends: a test context, or `{ after }` of node:test for a whole file. Last in, first out,
- * which node:test's own hooks are not: a server must be gone before its folder is.
+ * Does `action` when `owner` ends: a test context, or a scope(). Last in, first out, which node:test's own hooks are
+ * not: a server must be gone before its folder is.
  */
 export function atEnd(owner, action) {
   let stack = endings.get(owner);
@@ -37,6 +38,16 @@ export function atEnd(owner, action) {
     });
   }
   stack.push(action);
+}
+
+/**
+ * An owner that ends with the file or suite where it is made. Made in the open, not in a hook: what a hook registers
+ * ends with the hook.
+ */
+export function scope() {
+  let end = () => {};
+  after(() => end());
+  return { after: (action) => { end = action; } };
 }
 
 export async function tempDir(owner, prefix = 'dione-test-') {

@@ -1,0 +1,63 @@
+/* d1_delete.c - `dione d1 delete`. */
+#include "cli/d1.h"
+#include "cli/print.h"
+#include "cli/session.h"
+
+#include <stdio.h>
+
+struct delete_options {
+    struct common common;
+    bool yes;
+};
+
+static const struct option_row options[] = {
+    { .name = "skip-confirmation", .letter = 'y', .type = OPT_FLAG, .offset = offsetof(struct delete_options, yes),
+      .help = "do not ask" },
+    { .name = "yes", .type = OPT_FLAG, .offset = offsetof(struct delete_options, yes), .help = "the same" },
+    OPTIONS_COMMON,
+    { 0 },
+};
+
+static enum status confirm(const struct session *s, const struct database *d, bool *ret, struct error *err)
+{
+    print_note("About to delete database '%.*s' (%.*s, %s).\nThis cannot be undone.", SLICE_FMT(d->name),
+               SLICE_FMT(d->id), api_place(s->api));
+    /* wrangler goes on when it cannot ask. Losing a database to a missing terminal is not worth the likeness. */
+    return ask("Ok to proceed?", false, ret, err);
+}
+
+static enum status run(struct invocation *in, struct error *err)
+{
+    const struct delete_options *o = in->options;
+    struct session s = { 0 };
+    struct database d = { 0 };
+    struct api_answer answer = { 0 };
+    bool ok = o->yes;
+
+    enum status st = session_open(&o->common, false, NULL, &s, err);
+    if (st == STATUS_OK)
+        st = database_find(&s, in->args[0], &d, err);
+    if (st == STATUS_OK && !ok)
+        st = confirm(&s, &d, &ok, err);
+    if (st == STATUS_OK && !ok)
+        st = error_set(err, STATUS_STOPPING, 0, "not deleted (-y deletes without asking)");
+    if (st == STATUS_OK)
+        st = api_call(s.api, "DELETE", d.path, SLICE_NONE, &answer, err);
+    if (st == STATUS_OK)
+        printf("Deleted '%s' successfully.\n", in->args[0]);
+    api_answer_release(&answer);
+    database_release(&d);
+    session_close(&s);
+    return st;
+}
+
+const struct command d1_delete_command = {
+    .name = "delete",
+    .summary = "Delete a database and all its data",
+    .args = "NAME",
+    .min_args = 1,
+    .max_args = 1,
+    .options = options,
+    .options_size = sizeof(struct delete_options),
+    .run = run,
+};

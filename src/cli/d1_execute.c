@@ -1,0 +1,121 @@
+/* d1_execute.c - `dione d1 execute`: a statement, several, or a file of them. */
+#include "cli/d1.h"
+#include "cli/import.h"
+#include "cli/print.h"
+#include "cli/query.h"
+
+#include <stdio.h>
+
+struct execute_options {
+    struct common common;
+    const char *command, *file;
+    bool yes;
+};
+
+static const struct option_row options[] = {
+    { .name = "command", .type = OPT_TEXT, .offset = offsetof(struct execute_options, command), .value_name = "SQL",
+      .help = "statements, separated by ';'; all take effect or none" },
+    { .name = "file", .type = OPT_TEXT, .offset = offsetof(struct execute_options, file), .value_name = "FILE",
+      .help = "a file of SQL of any size, - for standard input; all or nothing" },
+    { .name = "yes", .letter = 'y', .type = OPT_FLAG, .offset = offsetof(struct execute_options, yes),
+      .help = "as in wrangler; there is nothing to ask here" },
+    OPTION_JSON,
+    OPTIONS_COMMON,
+    { 0 },
+};
+
+static enum status run_command(struct session *s, const struct database *d, const struct execute_options *o,
+                               struct error *err)
+{
+    struct api_answer answer = { 0 };
+    enum query_form form = o->common.json ? QUERY_OBJECTS : QUERY_ARRAYS;
+
+    enum status st = query_send(s, d, form, slice_cstr(o->command), SLICE_NONE, &answer, err);
+    if (st == STATUS_OK && o->common.json) {
+        query_print_json(&answer);
+    } else if (st == STATUS_OK) {
+        query_print_tables(&answer);
+        query_print_summary(&answer);
+    }
+    api_answer_release(&answer);
+    return st;
+}
+
+/* The array that wrangler makes up for a file: one result whose only row is the totals. */
+static void print_totals_json(const struct json *totals)
+{
+    const struct json *meta = json_get(totals, "meta");
+    struct buf text = { 0 };
+
+    buf_printf(&text, "[{\"results\":[{\"Total queries executed\":%.0f,\"Rows read\":%.0f,\"Rows written\":%.0f,"
+               "\"Database size (MB)\":\"%.2f\"}],\"success\":true,\"finalBookmark\":",
+               json_double(json_get(totals, "num_queries")), json_double(json_get(meta, "rows_read")),
+               json_double(json_get(meta, "rows_written")), json_double(json_get(meta, "size_after")) / 1e6);
+    json_write_text(&text, json_get_text(totals, "final_bookmark"));
+    buf_append_cstr(&text, ",\"meta\":");
+    if (meta)
+        json_write_value(&text, meta);
+    else
+        buf_append_cstr(&text, "null");
+    buf_append_cstr(&text, "}]");
+    print_json(buf_slice(&text));
+    buf_release(&text);
+}
+
+static void print_totals(const struct json *totals)
+{
+    const struct json *meta = json_get(totals, "meta");
+    char size[SIZE_TEXT_MAX];
+
+    size_text((uint64_t)json_double(json_get(meta, "size_after")), size);
+    printf("Executed %.0f queries in %.2f ms (%.0f rows read, %.0f rows written)\nThe database holds %s.\n",
+           json_double(json_get(totals, "num_queries")), json_double(json_get(meta, "duration")),
+           json_double(json_get(meta, "rows_read")), json_double(json_get(meta, "rows_written")), size);
+}
+
+static enum status run_file(struct session *s, const struct database *d, const struct execute_options *o,
+                            struct error *err)
+{
+    struct api_answer answer = { 0 };
+
+    enum status st = import_file(s, d, o->file, &answer, err);
+    if (st == STATUS_OK && o->common.json)
+        print_totals_json(json_get(answer.result, "result"));
+    else if (st == STATUS_OK)
+        print_totals(json_get(answer.result, "result"));
+    api_answer_release(&answer);
+    return st;
+}
+
+static enum status run(struct invocation *in, struct error *err)
+{
+    const struct execute_options *o = in->options;
+    struct session s = { 0 };
+    struct database d = { 0 };
+
+    if (o->command && o->file)
+        return error_set(err, STATUS_INVALID, 0, "--command and --file do not go together");
+    if (!o->command && !o->file)
+        return error_set(err, STATUS_INVALID, 0, "say what to execute: --command \"SQL\", or --file FILE");
+    enum status st = session_open(&o->common, false, in->args[0], &s, err);
+    if (st == STATUS_OK)
+        st = database_find(&s, in->args[0], &d, err);
+    if (st == STATUS_OK)
+        st = o->command ? run_command(&s, &d, o, err) : run_file(&s, &d, o, err);
+    database_release(&d);
+    session_close(&s);
+    return st;
+}
+
+const struct command d1_execute_command = {
+    .name = "execute",
+    .summary = "Run SQL from the command line or a file",
+    .args = "NAME",
+    .min_args = 1,
+    .max_args = 1,
+    .options = options,
+    .options_size = sizeof(struct execute_options),
+    .run = run,
+    .notes = "NAME is a database's name or id, or a binding in wrangler.jsonc or wrangler.toml. A database of that\n"
+             "file comes to life when it is first used locally.",
+};

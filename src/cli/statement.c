@@ -1,0 +1,74 @@
+/* statement.c - see statement.h. */
+#include "cli/statement.h"
+
+#include <sqlite3.h>
+
+/* The quote that ends what c begins; 0: it begins nothing. */
+static char closing_quote(char c)
+{
+    switch (c) {
+    case '\'':
+    case '"':
+    case '`':
+        return c;
+    case '[':
+        return ']';
+    default:
+        return 0;
+    }
+}
+
+/* Both skip from the character after the opening to the one after the closing; false: it is not closed. A doubled
+ * quote inside a string reads as two strings side by side, which ends in the same state. */
+static bool skip_quoted(struct slice s, size_t *i, char close)
+{
+    const char *end = *i < s.len ? memchr(s.ptr + *i, close, s.len - *i) : NULL;
+
+    *i = end ? (size_t)(end - s.ptr) + 1 : s.len;
+    return end != NULL;
+}
+
+static bool skip_block_comment(struct slice s, size_t *i)
+{
+    const char *end = *i < s.len ? memmem(s.ptr + *i, s.len - *i, "*/", 2) : NULL;
+
+    *i = end ? (size_t)(end - s.ptr) + 2 : s.len;
+    return end != NULL;
+}
+
+static bool pair_at(struct slice s, size_t i, const char *pair)
+{
+    return s.len - i >= 2 && s.ptr[i] == pair[0] && s.ptr[i + 1] == pair[1];
+}
+
+struct sql_scan sql_scan(struct slice text)
+{
+    struct sql_scan scan = { .state = SQL_PLAIN };
+
+    for (size_t i = 0; i < text.len;) {
+        char c = text.ptr[i], close = closing_quote(c);
+        if (pair_at(text, i, "--")) {
+            scan.has_comment = true;
+            (void)skip_quoted(text, &i, '\n'); /* the end of the text ends it too */
+        } else if (pair_at(text, i, "/*")) {
+            scan.has_comment = true;
+            i += 2;
+            if (!skip_block_comment(text, &i))
+                scan.state = SQL_IN_COMMENT;
+        } else if (close) {
+            scan.has_text = true;
+            i++;
+            if (!skip_quoted(text, &i, close))
+                scan.state = SQL_IN_QUOTE;
+        } else {
+            scan.has_text |= !(c && strchr(" \t\r\n\f\v", c));
+            i++;
+        }
+    }
+    return scan;
+}
+
+bool sql_is_complete(const char *text)
+{
+    return sqlite3_complete(text) != 0;
+}

@@ -1,0 +1,96 @@
+/* routes.c - see routes.h. The hot routes come first: matching walks the table. */
+#include "control/routes.h"
+
+#include "base/clock.h"
+#include "control/api.h"
+#include "d1/api.h"
+#include "d1/credentials.h"
+#include "d1/databases.h"
+#include "d1/graphql.h"
+#include "d1/query.h"
+#include "d1/transfers.h"
+
+enum { PUBLIC = 1 }; /* http_route.flags: answered without a token */
+
+#define DB "accounts/:account/d1/database/:db"
+
+static void health(struct http_request *req)
+{
+    struct buf body = { 0 };
+
+    buf_append(&body, "{\"status\":\"ok\"}", 15);
+    http_respond(req, 200, "application/json", &body);
+}
+
+/* "begin" routes take their body as a stream. */
+const struct http_route routes[] = {
+    { HTTP_M_POST, DB "/query", query_objects, 0, 0, NULL },
+    { HTTP_M_POST, DB "/raw", query_arrays, 0, 0, NULL },
+    { HTTP_M_GET, "health", health, 0, PUBLIC, NULL },
+    { HTTP_M_GET, DB, databases_get, 0, 0, NULL },
+    { HTTP_M_PATCH, DB, databases_update, 0, 0, NULL },
+    { HTTP_M_PUT, DB, databases_update, 0, 0, NULL },
+    { HTTP_M_DELETE, DB, databases_delete, 0, 0, NULL },
+    { HTTP_M_GET, "accounts/:account/d1/database", databases_list, 0, 0, NULL },
+    { HTTP_M_POST, "accounts/:account/d1/database", databases_create, 0, 0, NULL },
+    { HTTP_M_POST, DB "/transaction", transaction_begin, 0, 0, NULL },
+    { HTTP_M_POST, DB "/transaction/:id/query", transaction_query, 0, 0, NULL },
+    { HTTP_M_POST, DB "/transaction/:id/raw", transaction_raw, 0, 0, NULL },
+    { HTTP_M_POST, DB "/transaction/:id/commit", transaction_commit, 0, 0, NULL },
+    { HTTP_M_POST, DB "/transaction/:id/rollback", transaction_rollback, 0, 0, NULL },
+    { HTTP_M_POST, DB "/export", exports_poll, 0, 0, NULL },
+    { HTTP_M_GET, DB "/export/sqlite", exports_sqlite, 0, 0, NULL },
+    { HTTP_M_POST, DB "/import", imports_step, 0, 0, NULL },
+    { HTTP_M_GET, "dione/exports/:token/:file", exports_download, 0, PUBLIC, NULL },
+    { HTTP_M_PUT, "dione/imports/:token", NULL, 0, PUBLIC, imports_upload },
+    { HTTP_M_GET, DB "/time_travel/bookmark", databases_bookmark, 0, 0, NULL },
+    { HTTP_M_POST, DB "/time_travel/restore", databases_restore, 0, 0, NULL },
+    { HTTP_M_POST, "graphql", graphql_post, 0, 0, NULL },
+    { HTTP_M_GET, "user/tokens/verify", identity_verify, 0, 0, NULL },
+    { HTTP_M_GET, "user", identity_user, 0, 0, NULL },
+    { HTTP_M_GET, "accounts", identity_accounts, 0, 0, NULL },
+    { HTTP_M_GET, "accounts/:account", identity_account, 0, 0, NULL },
+    { HTTP_M_GET, "memberships", identity_memberships, 0, 0, NULL },
+    { HTTP_M_POST, "accounts/:account/dione/tokens", token_create, 0, 0, NULL },
+    { HTTP_M_GET, "accounts/:account/dione/tokens", token_list, 0, 0, NULL },
+    { HTTP_M_DELETE, "accounts/:account/dione/tokens/:id", token_revoke, 0, 0, NULL },
+    { HTTP_M_GET, NULL, NULL, 0, 0, NULL },
+};
+
+static bool check_token(struct http_request *req)
+{
+    struct token_grant *grant = ARENA_NEW(req->arena, struct token_grant);
+    struct error err;
+    struct api *api = api_of(req);
+    enum status st = grant ? tokens_check_cached(api->tokens, &api->token_caches[req->loop->index], credentials_secret(req),
+                                                 clock_wall_ms(), grant, &err)
+                           : error_set(&err, STATUS_NOMEM, 0, "out of memory");
+
+    if (st == STATUS_OK)
+        req->auth = grant;
+    else
+        envelope_error(req, &err);
+    return st == STATUS_OK;
+}
+
+static bool check_account(struct http_request *req)
+{
+    if (!req->route || strncmp(req->route->pattern, "accounts/:", 10) != 0 ||
+        slice_eq(req->params[0], SLICE_LIT("local")))
+        return true;
+    api_fail(req, STATUS_ACCOUNT,
+             "The given account is not valid or is not authorized to access this service; this server's account is 'local'");
+    return false;
+}
+
+bool routes_admit(struct http_request *req)
+{
+    if (req->route && (req->route->flags & PUBLIC))
+        return true;
+    return check_token(req) && check_account(req);
+}
+
+void routes_fail(struct http_request *req, const struct error *err)
+{
+    envelope_error(req, err);
+}

@@ -1,0 +1,14 @@
+/* upkeep.h - what has to be written down now and then: metrics, and when tokens were last used. */
+#ifndef DIONE_CONTROL_UPKEEP_H
+#define DIONE_CONTROL_UPKEEP_H
+
+#include "d1/api.h"
+
+struct upkeep;
+
+/* Writes once a minute, on the job pool; the timer is loop's. `api` must outlive it. */
+struct upkeep *upkeep_start(struct api *api, struct loop *loop);
+/* After the loop has ended: writes a last time and frees. NULL is fine. Blocking. */
+void upkeep_finish(struct upkeep *u);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * api.h - what the handlers of the REST API share: the application's state, and the way from a path to a database.
+ *
+ * Handlers are named after their route (control/routes.c has the table). Each answers exactly once.
+ */
+#ifndef DIONE_D1_API_H
+#define DIONE_D1_API_H
+
+#include "http/envelope.h"
+#include "http/http.h"
+#include "metrics/metrics.h"
+#include "store/store.h"
+#include "store/tokens.h"
+
+struct transfers;
+
+/* http_request.app. Lives as long as the server. */
+struct api {
+    struct store *store;
+    struct tokens *tokens;
+    struct token_cache *token_caches; /* one a loop */
+    struct metrics *metrics;
+    struct transfers *transfers;
+};
+
+enum api_right { API_READ, API_WRITE };
+
+static inline struct api *api_of(const struct http_request *req)
+{
+    return req->app;
+}
+
+/*
+ * The database that params[1] names (by id or name), if the token may do `right` with it. NULL: it has answered 404 or 403.
+ * Otherwise the caller owns a reference.
+ */
+struct database *api_database(struct http_request *req, enum api_right right) MUST_CHECK;
+/* Whether the token may do `right` with the account as a whole. False: it has answered. */
+bool api_account(struct http_request *req, enum api_right right) MUST_CHECK;
+/* Answers with an error made on the spot. */
+void api_fail(struct http_request *req, enum status st, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#endif

@@ -1,0 +1,264 @@
+/*
+ * query.c - see query.h. This is the hot path: body to entries in the request's arena, one call of the store, and as
+ * a rule the answer on the same stack.
+ */
+#include "d1/query.h"
+
+#include "d1/api.h"
+
+enum { TRANSACTION_DEFAULT_MS = 5000, TRANSACTION_MAX_MS = 30000 };
+
+/* Lives in the request's arena. */
+struct query {
+    struct sql_request run;
+    struct http_request *req;
+    struct error err;
+    char transaction_id[UUID_LEN + 1];
+};
+
+/* ---- the body ---- */
+
+static enum status malformed(struct error *err, const char *text)
+{
+    return error_set(err, STATUS_INVALID, 0, "The request is malformed: %s", text);
+}
+
+static enum status take_entry(const struct json *v, struct sql_entry *ret, struct error *err)
+{
+    const struct json *sql = json_get(v, "sql"), *params = json_get(v, "params");
+
+    if (!json_is(sql, JSON_STRING))
+        return malformed(err, "sql must be a string");
+    if (params && params->type != JSON_ARRAY && params->type != JSON_NULL)
+        return malformed(err, "params must be an array");
+    *ret = (struct sql_entry){ .sql = sql->text };
+    if (params) {
+        ret->params = params->child;
+        ret->n_params = params->n;
+    }
+    return STATUS_OK;
+}
+
+static enum status take_batch(const struct json *batch, struct arena *a, struct sql_request *r, struct error *err)
+{
+    struct sql_entry *entries = arena_zalloc(a, batch->n * sizeof(*entries) + 1);
+    enum status st = entries ? STATUS_OK : error_set(err, STATUS_NOMEM, 0, "out of memory");
+    size_t i = 0;
+
+    for (const struct json *v = batch->child; v && st == STATUS_OK; v = v->next)
+        st = json_is(v, JSON_OBJECT) ? take_entry(v, &entries[i++], err) : malformed(err, "batch must hold objects with sql and params");
+    r->entries = entries;
+    r->n = batch->n;
+    return st;
+}
+
+static enum status take_body(struct http_request *req, const struct json *body, struct sql_request *r,
+                             struct error *err)
+{
+    const struct json *batch = json_get(body, "batch");
+
+    if (!batch || batch->type == JSON_NULL) {
+        struct sql_entry *entry = ARENA_NEW(req->arena, struct sql_entry);
+        r->entries = entry;
+        r->n = 1;
+        return entry ? take_entry(body, entry, err) : error_set(err, STATUS_NOMEM, 0, "out of memory");
+    }
+    if (batch->type != JSON_ARRAY)
+        return malformed(err, "batch must be an array");
+    if (json_get(body, "sql"))
+        return malformed(err, "give either sql or batch, not both");
+    return take_batch(batch, req->arena, r, err);
+}
+
+/* ---- the answer ---- */
+
+static void answer(struct query *q)
+{
+    struct http_request *req = q->req;
+    struct buf out = buf_take(&q->run.out);
+
+    database_unref(q->run.db);
+    if (q->run.status != STATUS_OK) {
+        buf_release(&out);
+        envelope_error(req, &q->err);
+        return;
+    }
+    out.limit = 0;
+    buf_append(&out, "]}", 2);
+    envelope_send(req, &out);
+}
+
+static void on_done(struct sql_request *r)
+{
+    answer(CONTAINER_OF(r, struct query, run));
+}
+
+/* A query for the database of the path, without entries yet. NULL: it has answered. */
+static struct query *query_new(struct http_request *req, enum api_right right)
+{
+    struct query *q = ARENA_NEW(req->arena, struct query);
+
+    if (!q) {
+        api_fail(req, STATUS_NOMEM, "out of memory");
+        return NULL;
+    }
+    struct database *db = api_database(req, right);
+    if (!db)
+        return NULL;
+    q->req = req;
+    q->run = (struct sql_request){ .db = db, .loop = req->loop, .done = on_done, .err = &q->err };
+    return q;
+}
+
+static void open_answer(struct query *q)
+{
+    q->run.out.limit = store_max_result_bytes(api_of(q->req)->store);
+    buf_append_slice(&q->run.out, ENVELOPE_OPEN);
+    buf_append_char(&q->run.out, '[');
+}
+
+/* Parses the body into q. False: it has answered. */
+static bool fill(struct query *q, enum sql_format format)
+{
+    struct http_request *req = q->req;
+    const struct json *body;
+
+    if (!http_request_keep_body(req)) {
+        database_unref(q->run.db);
+        api_fail(req, STATUS_NOMEM, "out of memory");
+        return false;
+    }
+    if (!envelope_body(req, &body)) {
+        database_unref(q->run.db);
+        return false;
+    }
+    q->run.format = format;
+    if (take_body(req, body, &q->run, &q->err) != STATUS_OK) {
+        database_unref(q->run.db);
+        envelope_error(req, &q->err);
+        return false;
+    }
+    return true;
+}
+
+/* ---- query and raw ---- */
+
+static void run_query(struct http_request *req, enum sql_format format)
+{
+    struct query *q = query_new(req, API_READ);
+
+    if (!q || !fill(q, format))
+        return;
+    q->run.read_only = !grant_allows(req->auth, database_uuid(q->run.db), true);
+    open_answer(q);
+    if (store_run(&q->run))
+        answer(q);
+}
+
+void query_objects(struct http_request *req)
+{
+    run_query(req, SQL_OBJECTS);
+}
+
+void query_arrays(struct http_request *req)
+{
+    run_query(req, SQL_ARRAYS);
+}
+
+/* ---- interactive transactions ---- */
+
+static void on_begun(struct sql_request *r)
+{
+    struct query *q = CONTAINER_OF(r, struct query, run);
+    struct http_request *req = q->req;
+    struct buf result = { 0 };
+
+    database_unref(r->db);
+    if (r->status != STATUS_OK) {
+        envelope_error(req, &q->err);
+        return;
+    }
+    buf_printf(&result, "{\"id\":\"%s\",\"timeout_ms\":%lld}", q->transaction_id, (long long)r->transaction_ms);
+    envelope_ok(req, buf_slice(&result), SLICE_NONE);
+    buf_release(&result);
+}
+
+void transaction_begin(struct http_request *req)
+{
+    struct query *q = query_new(req, API_WRITE);
+    const struct json *body;
+    int64_t timeout_ms = TRANSACTION_DEFAULT_MS;
+
+    if (!q)
+        return;
+    if (!envelope_body(req, &body)) {
+        database_unref(q->run.db);
+        return;
+    }
+    const struct json *wish = json_get(body, "timeout_ms");
+    if (wish && (!json_i64(wish, &timeout_ms) || timeout_ms < 1 || timeout_ms > TRANSACTION_MAX_MS)) {
+        database_unref(q->run.db);
+        api_fail(req, STATUS_INVALID, "The request is malformed: timeout_ms must be a whole number from 1 to %d",
+                 TRANSACTION_MAX_MS);
+        return;
+    }
+    q->run.done = on_begun;
+    store_transaction_begin(&q->run, timeout_ms, q->transaction_id);
+}
+
+static void run_in_transaction(struct http_request *req, enum sql_format format)
+{
+    struct query *q = query_new(req, API_WRITE);
+
+    if (!q || !fill(q, format))
+        return;
+    open_answer(q);
+    store_transaction_run(&q->run, req->params[2]);
+}
+
+void transaction_query(struct http_request *req)
+{
+    run_in_transaction(req, SQL_OBJECTS);
+}
+
+void transaction_raw(struct http_request *req)
+{
+    run_in_transaction(req, SQL_ARRAYS);
+}
+
+static void on_ended(struct sql_request *r)
+{
+    struct query *q = CONTAINER_OF(r, struct query, run);
+    char bookmark[BOOKMARK_LEN + 1];
+    struct buf result = { 0 };
+
+    bookmark_format(database_uuid(r->db), r->commit, bookmark);
+    database_unref(r->db);
+    if (r->status != STATUS_OK) {
+        envelope_error(q->req, &q->err);
+        return;
+    }
+    buf_printf(&result, "{\"bookmark\":\"%s\"}", bookmark);
+    envelope_ok(q->req, buf_slice(&result), SLICE_NONE);
+    buf_release(&result);
+}
+
+static void end_transaction(struct http_request *req, enum transaction_end how)
+{
+    struct query *q = query_new(req, API_WRITE);
+
+    if (!q)
+        return;
+    q->run.done = on_ended;
+    store_transaction_end(&q->run, req->params[2], how);
+}
+
+void transaction_commit(struct http_request *req)
+{
+    end_transaction(req, TRANSACTION_COMMIT);
+}
+
+void transaction_rollback(struct http_request *req)
+{
+    end_transaction(req, TRANSACTION_ROLLBACK);
+}

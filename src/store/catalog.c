@@ -1,0 +1,348 @@
+/*
+ * catalog.c - which databases there are: rows in control.db, and the same in memory for look-ups.
+ *
+ * A database is made files first, row last, and removed row first, files last; so a crash leaves at worst a folder that
+ * no row names, never a row without its file.
+ */
+#include "store/internal.h"
+
+#include "base/log.h"
+#include "sqlite3.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- in memory ---- */
+
+static void add_locked(struct store *s, struct database *db)
+{
+    HASH_ADD_KEYPTR(by_uuid, s->by_uuid, db->info.uuid, UUID_LEN, db);
+    HASH_ADD_KEYPTR(by_name, s->by_name, db->info.name, strlen(db->info.name), db);
+    *(s->last ? &s->last->next_created : &s->first) = db;
+    s->last = db;
+    s->n_databases++;
+}
+
+static void remove_locked(struct store *s, struct database *db)
+{
+    struct database **link = &s->first, *before = NULL;
+
+    HASH_DELETE(by_uuid, s->by_uuid, db);
+    HASH_DELETE(by_name, s->by_name, db);
+    while (*link != db) {
+        before = *link;
+        link = &before->next_created;
+    }
+    *link = db->next_created;
+    if (s->last == db)
+        s->last = before;
+    s->n_databases--;
+}
+
+static struct database *find_locked(struct store *s, struct slice key)
+{
+    struct database *db = NULL;
+
+    if (key.len == UUID_LEN)
+        HASH_FIND(by_uuid, s->by_uuid, key.ptr, key.len, db);
+    if (!db)
+        HASH_FIND(by_name, s->by_name, key.ptr, key.len, db);
+    return db;
+}
+
+struct database *store_find(struct store *s, struct slice id_or_name)
+{
+    pthread_rwlock_rdlock(&s->catalog_lock);
+    struct database *db = find_locked(s, id_or_name);
+    if (db)
+        database_ref(db);
+    pthread_rwlock_unlock(&s->catalog_lock);
+    return db;
+}
+
+static bool contains_nocase(const char *text, struct slice part)
+{
+    for (size_t len = strlen(text), i = 0; i + part.len <= len; i++)
+        if (slice_eq_nocase(slice_of(text + i, part.len), part))
+            return true;
+    return false;
+}
+
+enum status store_list(struct store *s, struct slice filter, size_t offset, size_t limit, struct database ***ret,
+                       size_t *ret_n, size_t *ret_total, struct error *err)
+{
+    pthread_rwlock_rdlock(&s->catalog_lock);
+    size_t total = 0, n = 0, most = limit < s->n_databases ? limit : s->n_databases;
+    struct database **list = calloc(most + 1, sizeof(struct database *));
+    for (struct database *db = s->first; list && db; db = db->next_created) {
+        if (filter.ptr && !contains_nocase(db->info.name, filter))
+            continue;
+        if (total++ >= offset && n < limit)
+            list[n++] = database_ref(db);
+    }
+    pthread_rwlock_unlock(&s->catalog_lock);
+    if (!list)
+        return error_set(err, STATUS_NOMEM, 0, "out of memory");
+    *ret = list;
+    *ret_n = n;
+    *ret_total = total;
+    return STATUS_OK;
+}
+
+/* ---- rows ---- */
+
+static enum status control_error(sqlite3 *db, struct error *err)
+{
+    int rc = sqlite3_errcode(db);
+
+    return error_set(err, rc == SQLITE_FULL ? STATUS_FULL : STATUS_IO, rc, "control database: %s", sqlite3_errmsg(db));
+}
+
+static enum status run_row(sqlite3 *db, sqlite3_stmt *stmt, struct error *err)
+{
+    int rc = stmt ? sqlite3_step(stmt) : SQLITE_ERROR;
+    enum status st = rc == SQLITE_DONE ? STATUS_OK : control_error(db, err);
+
+    sqlite3_finalize(stmt);
+    return st;
+}
+
+static enum status insert_row(sqlite3 *db, void *arg, struct error *err)
+{
+    const struct database_info *info = arg;
+    sqlite3_stmt *stmt = NULL;
+
+    if (sqlite3_prepare_v2(db, "INSERT INTO databases VALUES(?,?,?,?,?,?,?)", -1, &stmt, NULL) == SQLITE_OK) {
+        sqlite3_bind_text(stmt, 1, info->uuid, -1, SQLITE_STATIC);
+        sqlite3_bind_text(stmt, 2, info->name, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(stmt, 3, info->created_ms);
+        sqlite3_bind_int(stmt, 4, (int)info->profile);
+        sqlite3_bind_text(stmt, 5, info->region, -1, SQLITE_STATIC);
+        sqlite3_bind_text(stmt, 6, info->jurisdiction, -1, SQLITE_STATIC);
+        sqlite3_bind_text(stmt, 7, info->replication, -1, SQLITE_STATIC);
+    }
+    return run_row(db, stmt, err);
+}
+
+static enum status update_row(sqlite3 *db, void *arg, struct error *err)
+{
+    const struct database_info *info = arg;
+    sqlite3_stmt *stmt = NULL;
+
+    if (sqlite3_prepare_v2(db, "UPDATE databases SET profile=?, replication=? WHERE uuid=?", -1, &stmt, NULL) ==
+        SQLITE_OK) {
+        sqlite3_bind_int(stmt, 1, (int)info->profile);
+        sqlite3_bind_text(stmt, 2, info->replication, -1, SQLITE_STATIC);
+        sqlite3_bind_text(stmt, 3, info->uuid, -1, SQLITE_STATIC);
+    }
+    return run_row(db, stmt, err);
+}
+
+static enum status delete_row(sqlite3 *db, void *arg, struct error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+
+    if (sqlite3_prepare_v2(db, "DELETE FROM databases WHERE uuid=?", -1, &stmt, NULL) == SQLITE_OK)
+        sqlite3_bind_text(stmt, 1, arg, -1, SQLITE_STATIC);
+    return run_row(db, stmt, err);
+}
+
+static void copy_column(char *to, size_t cap, sqlite3_stmt *stmt, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(stmt, column);
+
+    snprintf(to, cap, "%s", text ? text : "");
+}
+
+enum status catalog_load(struct store *s, struct error *err)
+{
+    sqlite3 *control = sql_conn_handle(s->control);
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(control, "SELECT * FROM databases ORDER BY created_ms, rowid", -1, &stmt, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        struct database_info info = { .created_ms = sqlite3_column_int64(stmt, 2),
+                                      .profile = sqlite3_column_int(stmt, 3) == SQL_WIDE ? SQL_WIDE : SQL_STRICT };
+        copy_column(info.uuid, sizeof(info.uuid), stmt, 0);
+        copy_column(info.name, sizeof(info.name), stmt, 1);
+        copy_column(info.region, sizeof(info.region), stmt, 4);
+        copy_column(info.jurisdiction, sizeof(info.jurisdiction), stmt, 5);
+        copy_column(info.replication, sizeof(info.replication), stmt, 6);
+        add_locked(s, database_new(s, &info));
+        rc = SQLITE_OK;
+    }
+    enum status st = rc == SQLITE_DONE ? STATUS_OK : control_error(control, err);
+    sqlite3_finalize(stmt);
+    return st;
+}
+
+void catalog_free(struct store *s)
+{
+    HASH_CLEAR(by_uuid, s->by_uuid);
+    HASH_CLEAR(by_name, s->by_name);
+    while (s->first) {
+        struct database *db = s->first;
+        s->first = db->next_created;
+        database_unref(db);
+    }
+}
+
+/* ---- making ---- */
+
+static bool name_is_valid(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len == 0 || len > DATABASE_NAME_MAX || name[0] == '.' || name[0] == '-' || uuid_is_valid(slice_cstr(name)))
+        return false;
+    for (const char *p = name; *p; p++) {
+        bool alnum = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        if (!alnum && !strchr("_-.", *p))
+            return false;
+    }
+    return true;
+}
+
+static enum status sync_dir(const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -1 : fsync(fd);
+    enum status st = rc == 0 ? STATUS_OK : error_errno(err, errno, "cannot sync folder %s", path);
+
+    if (fd >= 0)
+        (void)close(fd); /* only synced */
+    return st;
+}
+
+static void remove_files(const struct database *db)
+{
+    static const char *const suffixes[] = { "-wal", "-shm", "-journal", "" };
+    char path[4096];
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        snprintf(path, sizeof(path), "%s%s", db->path, suffixes[i]);
+        if (unlink(path) != 0 && errno != ENOENT)
+            log_line(LOG_WARN, "cannot remove %s: %s; it is no longer needed", path, strerror(errno));
+    }
+    if (rmdir(db->dir) != 0 && errno != ENOENT)
+        log_line(LOG_WARN, "cannot remove %s: %s; it is no longer needed", db->dir, strerror(errno));
+}
+
+/* The file as it will stay: WAL mode, one page, synced with its folder. */
+static enum status make_files(struct database *db, struct error *err)
+{
+    struct sql_conn_options opt = { .path = db->path, .role = SQL_WRITER, .profile = db->info.profile, .cache_kib = 64 };
+    struct sql_conn *c = NULL;
+    char parent[4096];
+
+    if (mkdir(db->dir, 0700) != 0)
+        return error_errno(err, errno, "cannot make folder %s", db->dir);
+    enum status st = sql_conn_open(&opt, &c, err); /* choosing WAL mode writes page 1 */
+    sql_conn_close(c);
+    snprintf(parent, sizeof(parent), "%s/d1", db->store->dir);
+    if (st == STATUS_OK)
+        st = sync_dir(db->dir, err);
+    if (st == STATUS_OK)
+        st = sync_dir(parent, err);
+    return st;
+}
+
+static enum status reserve_name(struct store *s, const char *name, struct error *err)
+{
+    struct database *other = store_find(s, slice_cstr(name));
+
+    database_unref(other);
+    if (other)
+        return error_set(err, STATUS_EXISTS, 0, "A database with the name '%s' already exists", name);
+    return STATUS_OK;
+}
+
+enum status store_create(struct store *s, struct database_info *info, struct database **ret, struct error *err)
+{
+    if (!name_is_valid(info->name))
+        return error_set(err, STATUS_INVALID, 0,
+                         "The request is malformed: a database name has 1 to %d letters, digits, '_', '-' or '.', starts "
+                         "with a letter, a digit or '_', and is no UUID",
+                         DATABASE_NAME_MAX);
+    uuid_new(info->uuid);
+    info->created_ms = clock_wall_ms();
+    pthread_mutex_lock(&s->create_lock);
+    enum status st = reserve_name(s, info->name, err);
+    struct database *db = st == STATUS_OK ? database_new(s, info) : NULL;
+    if (db) {
+        st = make_files(db, err);
+        if (st == STATUS_OK)
+            st = store_control(s, insert_row, info, err);
+        if (st != STATUS_OK) {
+            remove_files(db);
+            database_unref(db);
+        }
+    }
+    if (st == STATUS_OK) {
+        pthread_rwlock_wrlock(&s->catalog_lock);
+        add_locked(s, db);
+        database_ref(db);
+        pthread_rwlock_unlock(&s->catalog_lock);
+        *ret = db;
+    }
+    pthread_mutex_unlock(&s->create_lock);
+    return st;
+}
+
+/* ---- changing and removing ---- */
+
+enum status store_update(struct store *s, struct database *db, const struct database_info *info, struct error *err)
+{
+    struct database_info copy = *info;
+    enum status st = store_control(s, update_row, &copy, err);
+
+    if (st != STATUS_OK)
+        return st;
+    pthread_rwlock_wrlock(&s->catalog_lock);
+    db->info.profile = info->profile;
+    memcpy(db->info.replication, info->replication, sizeof(db->info.replication));
+    pthread_rwlock_unlock(&s->catalog_lock);
+    atomic_fetch_add(&db->epoch, 1);
+    return STATUS_OK;
+}
+
+static enum status take_out(struct sql_conn *c UNUSED, void *arg, struct error *err)
+{
+    struct database *db = arg;
+    struct store *s = db->store;
+    enum status st = store_control(s, delete_row, db->info.uuid, err);
+
+    if (st != STATUS_OK)
+        return st;
+    pthread_rwlock_wrlock(&s->catalog_lock);
+    remove_locked(s, db);
+    pthread_rwlock_unlock(&s->catalog_lock);
+    atomic_store(&db->deleted, true);
+    return STATUS_OK;
+}
+
+/*
+ * Takes its turn in the queue, so every write that came before is answered. Connections that still read keep the
+ * unlinked files open until they close, which the sweep sees to.
+ */
+enum status store_delete(struct store *s, struct database *db, struct error *err)
+{
+    enum status st;
+
+    pthread_mutex_lock(&s->create_lock);
+    if (atomic_load(&db->deleted))
+        st = error_set(err, STATUS_NODB, 0, "The database was deleted");
+    else
+        st = store_turn(db, take_out, db, err);
+    pthread_mutex_unlock(&s->create_lock);
+    if (st != STATUS_OK)
+        return st;
+    remove_files(db);
+    database_unref(db); /* the catalog's */
+    return STATUS_OK;
+}

@@ -1,0 +1,973 @@
+/*
+ * dump.c - see dump.h.
+ *
+ * Order, and why: tables in the order they were made, each followed by its rows; sqlite_sequence, when the tables that count
+ * with it exist; virtual tables, whose content may lie in the tables before them; indexes and triggers, which
+ * must neither slow the rows down nor react to them; views; triggers on views; and last the indexes that FTS5 builds
+ * out of other tables or views.
+ *
+ * Virtual tables. Their shadow tables are left out and made again by CREATE VIRTUAL TABLE and ordinary INSERTs, which any SQLite
+ * reads. The exceptions are FTS5 tables whose text is nowhere but in the index (contentless ones), or whose
+ * content table is not part of the dump, or whose values carry a locale: there the shadow tables themselves are written, which
+ * an import may do and an ordinary connection may not.
+ *
+ * Rowids. A table without an INTEGER PRIMARY KEY gets the rowids 1, 2, 3, ... when its rows are inserted in order. Where
+ * that is what it has, the text is D1's. Where it is not (rows were deleted, or inserted with a rowid), the rowid is written
+ * as the first column: an FTS5 index or an application may refer to it, and sqlite_schema does not tell.
+ */
+#include "store/dump.h"
+
+#include "dione_sqlite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FLUSH_BYTES = 256 * 1024 };
+
+struct dump {
+    struct sql_conn *c;
+    sqlite3 *db;
+    const struct dump_options *opt;
+    int fd;
+    struct progress *p;
+    struct buf out;
+    uint64_t statements;
+    struct error *err;
+};
+
+/* ---- output ---- */
+
+static enum status flush(struct dump *d)
+{
+    const char *p = d->out.ptr;
+    size_t left = d->out.len;
+
+    if (d->out.overflowed)
+        return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
+    if (progress_is_cancelled(d->p))
+        return error_set(d->err, STATUS_STOPPING, 0, "The export was cancelled");
+    while (left) {
+        ssize_t n = write(d->fd, p, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(d->err, errno, "cannot write the export");
+        p += n;
+        left -= (size_t)n;
+    }
+    atomic_fetch_add_explicit(&d->p->bytes, d->out.len, memory_order_relaxed);
+    atomic_store_explicit(&d->p->statements, d->statements, memory_order_relaxed);
+    buf_clear(&d->out);
+    return STATUS_OK;
+}
+
+static enum status end_statement(struct dump *d)
+{
+    buf_append(&d->out, ";\n", 2);
+    d->statements++;
+    return d->out.len < FLUSH_BYTES ? STATUS_OK : flush(d);
+}
+
+static void put_name(struct buf *b, struct slice name)
+{
+    buf_append_char(b, '"');
+    for (const char *p; name.len && (p = memchr(name.ptr, '"', name.len));) {
+        size_t n = (size_t)(p - name.ptr) + 1;
+        buf_append(b, name.ptr, n);
+        buf_append_char(b, '"');
+        name = slice_from(name, n);
+    }
+    buf_append_slice(b, name);
+    buf_append_char(b, '"');
+}
+
+static void put_hex(struct buf *b, struct slice bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    buf_append(b, "X'", 2);
+    if (!buf_try_reserve(b, 2 * bytes.len + 1)) {
+        b->overflowed = true;
+        return;
+    }
+    char *to = b->ptr + b->len;
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char byte = (unsigned char)bytes.ptr[i];
+        *to++ = digits[byte >> 4];
+        *to++ = digits[byte & 15];
+    }
+    b->len += 2 * bytes.len;
+    buf_append_char(b, '\'');
+}
+
+/* What must be escaped in a text, found in one pass. */
+struct text_kind {
+    bool plain;           /* nothing to do */
+    bool needs_hex;       /* a literal cannot hold it */
+    bool lf, cr;
+};
+
+static const bool is_special[256] = { ['\0'] = true, ['\n'] = true, ['\r'] = true, ['\''] = true, ['\\'] = true,
+                                      [0x80 ... 0xff] = true };
+
+static bool utf8_skip(const unsigned char *p, size_t left, size_t *ret_len);
+
+static struct text_kind look_at(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    struct text_kind k = { .plain = true };
+    bool literal_n = false, literal_r = false;
+
+    for (size_t i = 0; i < s.len && !k.needs_hex;) {
+        size_t n = 1;
+        if (!is_special[p[i]]) {
+            i++;
+            continue;
+        }
+        switch (p[i]) {
+        case '\0':
+            k.needs_hex = true;
+            break;
+        case '\n':
+            k.lf = true;
+            break;
+        case '\r':
+            k.cr = true;
+            break;
+        case '\'':
+            k.plain = false;
+            break;
+        case '\\':
+            literal_n |= i + 1 < s.len && p[i + 1] == 'n';
+            literal_r |= i + 1 < s.len && p[i + 1] == 'r';
+            break;
+        default:
+            k.needs_hex = !utf8_skip(p + i, s.len - i, &n);
+        }
+        i += n;
+    }
+    /* replace() could not tell a "\n" of the text from the one that stands for a line end. */
+    k.needs_hex |= (k.lf && literal_n) || (k.cr && literal_r);
+    k.plain &= !k.lf && !k.cr && !k.needs_hex;
+    return k;
+}
+
+static void put_escaped(struct buf *b, struct slice s)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (c != '\'' && c != '\n' && c != '\r')
+            continue;
+        buf_append(b, s.ptr + from, i - from);
+        buf_append(b, c == '\'' ? "''" : c == '\n' ? "\\n" : "\\r", 2);
+        from = i + 1;
+    }
+    buf_append(b, s.ptr + from, s.len - from);
+}
+
+/*
+ * Line ends are written as \n inside replace(), as D1 does, so that a dump has one statement a line. The escaped form is
+ * longer than the text: near the size limit of values only hex is sure to be taken back.
+ */
+static void put_text(struct buf *b, struct slice s)
+{
+    enum { REPLACE_MAX_BYTES = 1000 * 1000 };
+    struct text_kind k = look_at(s);
+
+    if (k.needs_hex || ((k.lf || k.cr) && s.len > REPLACE_MAX_BYTES)) {
+        buf_append_cstr(b, "CAST(");
+        put_hex(b, s);
+        buf_append_cstr(b, " AS TEXT)");
+        return;
+    }
+    if (k.lf)
+        buf_append_cstr(b, "replace(");
+    if (k.cr)
+        buf_append_cstr(b, "replace(");
+    buf_append_char(b, '\'');
+    if (k.plain)
+        buf_append_slice(b, s);
+    else
+        put_escaped(b, s);
+    buf_append_char(b, '\'');
+    if (k.cr)
+        buf_append_cstr(b, ",'\\r',char(13))");
+    if (k.lf)
+        buf_append_cstr(b, ",'\\n',char(10))");
+}
+
+/*
+ * The shortest text that reads back as v. D1 prints 1.0 as 1, which reads back as an integer; that is only right in a column
+ * of REAL affinity, which turns it into a real again.
+ */
+static void put_real(struct buf *b, double v, bool column_is_real)
+{
+    if (v > 1.7976931348623157e308 || v < -1.7976931348623157e308) {
+        buf_append_cstr(b, v > 0 ? "9e999" : "-9e999");
+        return;
+    }
+    size_t from = b->len;
+    json_write_double(b, v);
+    if (b->overflowed)
+        return;
+    if (v == 0 && __builtin_signbit(v)) {
+        b->len = from;
+        buf_append_cstr(b, "-0.0");
+        return;
+    }
+    bool looks_like_integer = !memchr(b->ptr + from, '.', b->len - from) && !memchr(b->ptr + from, 'e', b->len - from);
+    bool is_small = v < 9007199254740992.0 && v > -9007199254740992.0;
+    if (looks_like_integer && !(column_is_real && is_small))
+        buf_append_cstr(b, ".0");
+}
+
+static void put_value(struct buf *b, sqlite3_stmt *stmt, int i, bool column_is_real)
+{
+    switch (sqlite3_column_type(stmt, i)) {
+    case SQLITE_INTEGER:
+        json_write_i64(b, sqlite3_column_int64(stmt, i));
+        break;
+    case SQLITE_FLOAT:
+        put_real(b, sqlite3_column_double(stmt, i), column_is_real);
+        break;
+    case SQLITE_TEXT: {
+        const char *text = (const char *)sqlite3_column_text(stmt, i);
+        put_text(b, slice_of(text, (size_t)sqlite3_column_bytes(stmt, i)));
+        break;
+    }
+    case SQLITE_BLOB: {
+        const char *bytes = sqlite3_column_blob(stmt, i);
+        put_hex(b, slice_of(bytes, (size_t)sqlite3_column_bytes(stmt, i)));
+        break;
+    }
+    default:
+        buf_append(b, "NULL", 4);
+    }
+}
+
+/* ---- reading ---- */
+
+static enum status prepare(struct dump *d, const struct buf *sql, sqlite3_stmt **ret)
+{
+    if (sql->overflowed)
+        return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
+    int rc = sqlite3_prepare_v2(d->db, sql->ptr, (int)sql->len, ret, NULL);
+    return rc == SQLITE_OK ? STATUS_OK : sql_error(d->c, rc, d->err);
+}
+
+static enum status prepare_text(struct dump *d, const char *text, sqlite3_stmt **ret)
+{
+    int rc = sqlite3_prepare_v2(d->db, text, -1, ret, NULL);
+
+    return rc == SQLITE_OK ? STATUS_OK : sql_error(d->c, rc, d->err);
+}
+
+static void finalize(sqlite3_stmt **stmt)
+{
+    sqlite3_finalize(*stmt); /* repeats the error that step has reported */
+}
+
+static struct slice column_slice(sqlite3_stmt *stmt, int i)
+{
+    const char *text = (const char *)sqlite3_column_text(stmt, i);
+
+    return slice_of(text ? text : "", (size_t)sqlite3_column_bytes(stmt, i));
+}
+
+/* ---- the schema ---- */
+
+enum object_kind {
+    OBJECT_SKIP,      /* a shadow table, or SQLite's own */
+    OBJECT_TABLE,
+    OBJECT_STAT1,
+    OBJECT_SEQUENCE,
+    OBJECT_FTS5,
+    OBJECT_VIRTUAL,   /* R*Tree and the like: rows by INSERT */
+    OBJECT_VOCAB,     /* fts5vocab: shows what is elsewhere */
+    OBJECT_INDEX,
+    OBJECT_TRIGGER,
+    OBJECT_VIEW,
+};
+
+struct object {
+    enum object_kind kind;
+    char *name, *table, *sql; /* owned, NUL-terminated; names hold no NUL: SQLite would not take them */
+    bool selected;            /* passes the `tables` option */
+    bool without_rowid;
+    bool by_shadow;           /* FTS5: its shadow tables are written as they are */
+    bool rebuild;             /* FTS5: built again out of its content table */
+};
+
+struct schema {
+    struct object *objects;
+    size_t n, cap;
+};
+
+static void schema_release(struct schema *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        free(s->objects[i].name);
+        free(s->objects[i].table);
+        free(s->objects[i].sql);
+    }
+    free(s->objects);
+}
+
+static const struct object *schema_find(const struct schema *s, struct slice name)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->objects[i].kind != OBJECT_INDEX && s->objects[i].kind != OBJECT_TRIGGER &&
+            slice_eq_nocase(slice_cstr(s->objects[i].name), name))
+            return &s->objects[i];
+    return NULL;
+}
+
+static bool starts_nocase(const char *s, const char *prefix)
+{
+    return strncasecmp(s, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_selected(const struct dump_options *opt, const char *name)
+{
+    for (size_t i = 0; i < opt->n_tables; i++)
+        if (slice_eq(opt->tables[i], slice_cstr(name)))
+            return true;
+    return opt->n_tables == 0;
+}
+
+/* ---- the arguments of a virtual table ---- */
+
+/* Behind a quoted thing, or behind one byte. */
+static const char *skip_token(const char *p)
+{
+    char end = *p == '[' ? ']' : *p;
+
+    if (*p != '\'' && *p != '"' && *p != '`' && *p != '[')
+        return p + 1;
+    for (p++; *p && *p != end;)
+        p++;
+    return *p ? p + 1 : p;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Behind "USING" of a CREATE VIRTUAL TABLE that SQLite has taken. */
+static const char *behind_using(const char *sql)
+{
+    for (const char *p = sql; *p; p = skip_token(p))
+        if (p > sql && (is_space(p[-1]) || strchr("\"'`]/", p[-1])) && starts_nocase(p, "using") &&
+            (is_space(p[5]) || p[5] == '/' || p[5] == '"' || p[5] == '[' || p[5] == '`'))
+            return p + 5;
+    return sql;
+}
+
+static struct slice module_of(const char *sql)
+{
+    const char *p = behind_using(sql);
+
+    while (is_space(*p) || *p == '"' || *p == '[' || *p == '`')
+        p++;
+    const char *end = p;
+    while (*end && !is_space(*end) && !strchr("(\"]`/", *end))
+        end++;
+    return slice_of(p, (size_t)(end - p));
+}
+
+/* Takes quotes off in place, as FTS5 does. */
+static void dequote(char *s)
+{
+    char q = *s == '[' ? ']' : *s, *to = s;
+
+    if (*s != '\'' && *s != '"' && *s != '`' && *s != '[')
+        return;
+    for (const char *p = s + 1; *p; p++) {
+        if (*p == q && p[1] != q)
+            break;
+        if (*p == q)
+            p++;
+        *to++ = *p;
+    }
+    *to = '\0';
+}
+
+/*
+ * The value of an FTS5 option, dequoted, in new memory; NULL: not given. FTS5 takes any beginning of an option's name for
+ * it; `shortest` is how much of it is needed to mean this one.
+ */
+static char *fts5_option(const char *sql, const char *option, size_t shortest)
+{
+    const char *p = strchr(behind_using(sql), '(');
+
+    while (p && *p && *p != ')') {
+        const char *arg = p + 1, *equals = NULL;
+        int depth = 0;
+        for (p = arg; *p && (depth || (*p != ',' && *p != ')')); p = skip_token(p)) {
+            depth += (*p == '(') - (*p == ')');
+            if (*p == '=' && !equals)
+                equals = p;
+        }
+        if (!equals)
+            continue;
+        struct slice key = slice_trim(slice_of(arg, (size_t)(equals - arg)));
+        struct slice value = slice_trim(slice_of(equals + 1, (size_t)(p - equals - 1)));
+        if (key.len < shortest || key.len > strlen(option) || strncasecmp(option, key.ptr, key.len) != 0)
+            continue;
+        char *copy = strndup(value.ptr, value.len);
+        if (copy)
+            dequote(copy);
+        return copy;
+    }
+    return NULL;
+}
+
+/* ---- loading the schema ---- */
+
+static enum object_kind kind_of_table(const char *name, const char *sql, const char *list_type)
+{
+    if (starts_nocase(name, "_cf_") || strcmp(list_type, "shadow") == 0)
+        return OBJECT_SKIP;
+    if (strcmp(name, "sqlite_sequence") == 0)
+        return OBJECT_SEQUENCE;
+    /* The other statistics tables are of other builds of SQLite: ANALYZE would not make them here. */
+    if (strcmp(name, "sqlite_stat1") == 0)
+        return OBJECT_STAT1;
+    if (starts_nocase(name, "sqlite_"))
+        return OBJECT_SKIP;
+    if (!starts_nocase(sql, "CREATE VIRTUAL TABLE"))
+        return OBJECT_TABLE;
+    struct slice module = module_of(sql);
+    if (slice_eq_nocase(module, SLICE_LIT("fts5")))
+        return OBJECT_FTS5;
+    return slice_eq_nocase(module, SLICE_LIT("fts5vocab")) ? OBJECT_VOCAB : OBJECT_VIRTUAL;
+}
+
+static enum object_kind kind_of_object(sqlite3_stmt *row)
+{
+    const char *type = (const char *)sqlite3_column_text(row, 0);
+    const char *name = (const char *)sqlite3_column_text(row, 1), *sql = (const char *)sqlite3_column_text(row, 3);
+    const char *list_type = (const char *)sqlite3_column_text(row, 4);
+
+    if (strcmp(type, "index") == 0)
+        return starts_nocase(name, "_cf_") ? OBJECT_SKIP : OBJECT_INDEX;
+    if (strcmp(type, "trigger") == 0)
+        return starts_nocase(name, "_cf_") ? OBJECT_SKIP : OBJECT_TRIGGER;
+    if (strcmp(type, "view") == 0)
+        return starts_nocase(name, "_cf_") ? OBJECT_SKIP : OBJECT_VIEW;
+    return kind_of_table(name, sql, list_type ? list_type : "");
+}
+
+static bool schema_add(struct schema *s, struct dump *d, sqlite3_stmt *row)
+{
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? 2 * s->cap : 64;
+        struct object *objects = realloc(s->objects, cap * sizeof(*objects));
+        if (!objects)
+            return false;
+        s->objects = objects;
+        s->cap = cap;
+    }
+    struct object *o = &s->objects[s->n++];
+    *o = (struct object){
+        .kind = kind_of_object(row),
+        .name = strdup((const char *)sqlite3_column_text(row, 1)),
+        .table = strdup((const char *)sqlite3_column_text(row, 2)),
+        .sql = strdup((const char *)sqlite3_column_text(row, 3)),
+        .without_rowid = sqlite3_column_int(row, 5),
+    };
+    if (!o->name || !o->table || !o->sql)
+        return false;
+    o->selected = is_selected(d->opt, o->name);
+    return true;
+}
+
+static bool shadow_exists(const struct schema *s, const struct object *o, const char *suffix)
+{
+    struct buf name = { 0 };
+
+    buf_printf(&name, "%s_%s", o->name, suffix);
+    bool found = !name.overflowed && schema_find(s, buf_slice(&name)) != NULL;
+    buf_release(&name);
+    return found;
+}
+
+/* How an FTS5 table's content is to be written; see the top of this file. */
+static bool decide_fts5(const struct schema *s, struct object *o)
+{
+    char *content = fts5_option(o->sql, "content", 1), *locale = fts5_option(o->sql, "locale", 1);
+
+    if (!content) {
+        o->by_shadow = locale && strcmp(locale, "0") != 0;
+    } else {
+        const struct object *source = *content ? schema_find(s, slice_cstr(content)) : NULL;
+        o->rebuild = source && source->selected;
+        o->by_shadow = !o->rebuild;
+    }
+    free(content);
+    free(locale);
+    return true;
+}
+
+static enum status schema_load(struct schema *s, struct dump *d)
+{
+    /* The order is D1's; table_list tells shadow tables and WITHOUT ROWID. */
+    static const char text[] =
+        "SELECT s.type, s.name, s.tbl_name, s.sql, l.type, l.wr FROM sqlite_schema AS s LEFT JOIN "
+        "(SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main') AS l ON s.type = 'table' AND l.name = s.name "
+        "WHERE s.sql IS NOT NULL ORDER BY s.tbl_name = 'sqlite_sequence' AND s.type = 'table', s.rowid";
+    CLEANUP(finalize) sqlite3_stmt *rows = NULL;
+    enum status st = prepare_text(d, text, &rows);
+    int rc;
+
+    if (st != STATUS_OK)
+        return st;
+    while ((rc = sqlite3_step(rows)) == SQLITE_ROW)
+        if (!schema_add(s, d, rows))
+            return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
+    if (rc != SQLITE_DONE)
+        return sql_error(d->c, rc, d->err);
+    for (size_t i = 0; i < s->n; i++)
+        if (s->objects[i].kind == OBJECT_FTS5)
+            decide_fts5(s, &s->objects[i]);
+    return STATUS_OK;
+}
+
+static enum status write_sql(struct dump *d, const char *sql)
+{
+    static const char create[] = "CREATE TABLE ";
+
+    if (d->opt->no_schema)
+        return STATUS_OK;
+    /* D1's habit with quoted names. */
+    bool quoted = strncmp(sql, create, sizeof(create) - 1) == 0 &&
+                  (sql[sizeof(create) - 1] == '"' || sql[sizeof(create) - 1] == '\'');
+    if (quoted) {
+        buf_append_cstr(&d->out, "CREATE TABLE IF NOT EXISTS ");
+        sql += sizeof(create) - 1;
+    }
+    buf_append_cstr(&d->out, sql);
+    return end_statement(d);
+}
+
+static enum status write_line(struct dump *d, const char *text)
+{
+    buf_append_cstr(&d->out, text);
+    return end_statement(d);
+}
+
+/* ---- rows ---- */
+
+/* The columns of a table that an INSERT may name. */
+struct columns {
+    struct buf names;      /* "a","b" */
+    bool *is_real;         /* by column */
+    int n;
+    bool taken[3];         /* a column is called rowid, _rowid_, oid */
+};
+
+static const char *const rowid_names[] = { "rowid", "_rowid_", "oid" };
+
+static void columns_release(struct columns *c)
+{
+    buf_release(&c->names);
+    free(c->is_real);
+}
+
+/* SQLite's rule for a declared type, as far as REAL needs it. */
+static bool has_real_affinity(const char *type)
+{
+    return !strcasestr(type, "int") && !strcasestr(type, "char") && !strcasestr(type, "clob") &&
+           !strcasestr(type, "text") && !strcasestr(type, "blob") &&
+           (strcasestr(type, "real") || strcasestr(type, "floa") || strcasestr(type, "doub"));
+}
+
+static bool columns_add(struct columns *c, sqlite3_stmt *row)
+{
+    struct slice name = column_slice(row, 0);
+    bool *is_real = realloc(c->is_real, (size_t)(c->n + 1) * sizeof(*is_real));
+
+    if (!is_real)
+        return false;
+    c->is_real = is_real;
+    is_real[c->n] = has_real_affinity((const char *)column_slice(row, 1).ptr);
+    for (size_t i = 0; i < ARRAY_LEN(rowid_names); i++)
+        c->taken[i] |= slice_eq_nocase(name, slice_cstr(rowid_names[i]));
+    if (c->n++)
+        buf_append_char(&c->names, ',');
+    put_name(&c->names, name);
+    return true;
+}
+
+/* hidden: 1 are arguments and commands of virtual tables, 2 and 3 generated columns. */
+static enum status columns_load(struct dump *d, const char *table, struct columns *ret)
+{
+    CLEANUP(finalize) sqlite3_stmt *rows = NULL;
+    enum status st = prepare_text(d, "SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid", &rows);
+    int rc;
+
+    if (st != STATUS_OK)
+        return st;
+    sqlite3_bind_text(rows, 1, table, -1, SQLITE_STATIC);
+    while ((rc = sqlite3_step(rows)) == SQLITE_ROW)
+        if (!columns_add(ret, rows))
+            return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
+    if (rc != SQLITE_DONE)
+        return sql_error(d->c, rc, d->err);
+    return ret->n ? STATUS_OK : error_set(d->err, STATUS_CORRUPT, 0, "cannot read the columns of table %s", table);
+}
+
+static enum status first_i64(struct dump *d, const struct buf *sql, int64_t *ret, int n)
+{
+    CLEANUP(finalize) sqlite3_stmt *row = NULL;
+    enum status st = prepare(d, sql, &row);
+
+    if (st != STATUS_OK)
+        return st;
+    int rc = sqlite3_step(row);
+    if (rc != SQLITE_ROW)
+        return sql_error(d->c, rc, d->err);
+    for (int i = 0; i < n; i++)
+        ret[i] = sqlite3_column_int64(row, i);
+    return STATUS_OK;
+}
+
+/* Whether `alias` is only another name of an INTEGER PRIMARY KEY. */
+static enum status is_primary_key(struct dump *d, const char *table, const char *alias, bool *ret)
+{
+    CLEANUP(buf_release) struct buf sql = { 0 };
+    CLEANUP(finalize) sqlite3_stmt *stmt = NULL;
+
+    buf_printf(&sql, "SELECT %s FROM ", alias);
+    put_name(&sql, slice_cstr(table));
+    enum status st = prepare(d, &sql, &stmt);
+    if (st != STATUS_OK)
+        return st;
+    const char *origin = sqlite3_column_origin_name(stmt, 0);
+    *ret = origin && strcasecmp(origin, "rowid") != 0 && strcasecmp(origin, alias) != 0;
+    return STATUS_OK;
+}
+
+/*
+ * The name under which the rowid must be written, NULL when it need not be. A table that has columns of all three names
+ * hides its rowids from SQL; they cannot be written, and nobody can have used them.
+ */
+static enum status rowid_to_write(struct dump *d, const struct object *o, const struct columns *cols, const char **ret)
+{
+    CLEANUP(buf_release) struct buf sql = { 0 };
+    const char *alias = NULL;
+    bool is_key = false;
+    int64_t v[3];
+
+    *ret = NULL;
+    for (size_t i = ARRAY_LEN(rowid_names); i-- > 0;)
+        if (!cols->taken[i])
+            alias = rowid_names[i];
+    if (o->kind != OBJECT_TABLE || o->without_rowid || !alias)
+        return STATUS_OK;
+    enum status st = is_primary_key(d, o->name, alias, &is_key);
+    if (st != STATUS_OK || is_key)
+        return st;
+    buf_printf(&sql, "SELECT count(*), ifnull(min(%s), 1), ifnull(max(%s), 0) FROM ", alias, alias);
+    put_name(&sql, slice_cstr(o->name));
+    st = first_i64(d, &sql, v, 3);
+    if (st == STATUS_OK && (v[1] != 1 || v[2] != v[0]))
+        *ret = alias;
+    return st;
+}
+
+static enum status write_row(struct dump *d, const struct buf *head, const struct columns *cols, sqlite3_stmt *row,
+                             int n)
+{
+    int extra = n - cols->n; /* the rowid in front */
+
+    buf_append_slice(&d->out, buf_slice(head));
+    for (int i = 0; i < n; i++) {
+        if (i)
+            buf_append_char(&d->out, ',');
+        put_value(&d->out, row, i, i >= extra && cols->is_real[i - extra]);
+    }
+    buf_append_char(&d->out, ')');
+    return end_statement(d);
+}
+
+/* NOT INDEXED makes it a scan of the table itself, in the order of its key, never of an index that happens to cover it. */
+static enum status write_rows(struct dump *d, const char *table, const struct columns *cols, const char *rowid,
+                              const char *how)
+{
+    CLEANUP(buf_release) struct buf head = { 0 }, sql = { 0 };
+    CLEANUP(finalize) sqlite3_stmt *rows = NULL;
+    int rc;
+
+    buf_append_cstr(&head, "INSERT INTO ");
+    put_name(&head, slice_cstr(table));
+    buf_printf(&head, " (%s%s", rowid ? rowid : "", rowid ? "," : "");
+    buf_append_slice(&head, buf_slice(&cols->names));
+    buf_append_cstr(&head, ") VALUES(");
+    buf_printf(&sql, "SELECT %s%s", rowid ? rowid : "", rowid ? "," : "");
+    buf_append_slice(&sql, buf_slice(&cols->names));
+    buf_append_cstr(&sql, " FROM ");
+    put_name(&sql, slice_cstr(table));
+    buf_append_cstr(&sql, how);
+    if (head.overflowed)
+        return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
+    enum status st = prepare(d, &sql, &rows);
+    if (st != STATUS_OK)
+        return st;
+    int n = sqlite3_column_count(rows);
+    while ((rc = sqlite3_step(rows)) == SQLITE_ROW && st == STATUS_OK)
+        st = write_row(d, &head, cols, rows, n);
+    if (st == STATUS_OK && rc != SQLITE_DONE)
+        return sql_error(d->c, rc, d->err);
+    return st;
+}
+
+static enum status write_table_rows(struct dump *d, const struct object *o)
+{
+    CLEANUP(columns_release) struct columns cols = { 0 };
+    const char *rowid = NULL;
+    enum status st = d->opt->no_data ? STATUS_OK : columns_load(d, o->name, &cols);
+
+    if (st != STATUS_OK || d->opt->no_data)
+        return st;
+    st = rowid_to_write(d, o, &cols, &rowid);
+    if (st != STATUS_OK)
+        return st;
+    return write_rows(d, o->name, &cols, rowid, o->kind == OBJECT_VIRTUAL ? "" : " NOT INDEXED");
+}
+
+/* ---- FTS5 ---- */
+
+static enum status write_shadow(struct dump *d, const struct schema *s, const char *name)
+{
+    const struct object *o = schema_find(s, slice_cstr(name));
+    CLEANUP(columns_release) struct columns cols = { 0 };
+
+    if (!o)
+        return STATUS_OK;
+    /* CREATE VIRTUAL TABLE has put the rows of an empty index there. */
+    buf_append_cstr(&d->out, "DELETE FROM ");
+    put_name(&d->out, slice_cstr(name));
+    enum status st = end_statement(d);
+    if (st == STATUS_OK)
+        st = columns_load(d, name, &cols);
+    return st == STATUS_OK ? write_rows(d, name, &cols, NULL, " NOT INDEXED") : st;
+}
+
+static enum status write_shadows(struct dump *d, const struct schema *s, const struct object *o)
+{
+    static const char *const suffixes[] = { "config", "content", "docsize", "data", "idx" };
+    enum status st = STATUS_OK;
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes) && st == STATUS_OK; i++) {
+        CLEANUP(buf_release) struct buf name = { 0 };
+        /* An external content table is not ours. */
+        if (strcmp(suffixes[i], "content") == 0 && !shadow_exists(s, o, suffixes[i]))
+            continue;
+        buf_printf(&name, "%s_%s", o->name, suffixes[i]);
+        st = name.overflowed ? error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting")
+                             : write_shadow(d, s, name.ptr);
+    }
+    return st;
+}
+
+/* Settings such as automerge or a rank function: INSERT INTO t(t, rank) VALUES('automerge', 8). */
+static enum status write_config(struct dump *d, const struct object *o)
+{
+    CLEANUP(buf_release) struct buf sql = { 0 }, name = { 0 };
+    CLEANUP(finalize) sqlite3_stmt *rows = NULL;
+    int rc;
+
+    buf_printf(&name, "%s_config", o->name);
+    buf_append_cstr(&sql, "SELECT k, v FROM ");
+    put_name(&sql, buf_slice(&name));
+    buf_append_cstr(&sql, " WHERE k <> 'version' ORDER BY k");
+    enum status st = prepare(d, &sql, &rows);
+    if (st != STATUS_OK)
+        return st;
+    while ((rc = sqlite3_step(rows)) == SQLITE_ROW && st == STATUS_OK) {
+        buf_append_cstr(&d->out, "INSERT INTO ");
+        put_name(&d->out, slice_cstr(o->name));
+        buf_append_cstr(&d->out, " (");
+        put_name(&d->out, slice_cstr(o->name));
+        buf_append_cstr(&d->out, ",\"rank\") VALUES(");
+        put_value(&d->out, rows, 0, false);
+        buf_append_char(&d->out, ',');
+        put_value(&d->out, rows, 1, false);
+        buf_append_char(&d->out, ')');
+        st = end_statement(d);
+    }
+    if (st == STATUS_OK && rc != SQLITE_DONE)
+        return sql_error(d->c, rc, d->err);
+    return st;
+}
+
+static enum status write_fts5_rows(struct dump *d, const struct schema *s, const struct object *o)
+{
+    CLEANUP(columns_release) struct columns cols = { 0 };
+
+    if (d->opt->no_data)
+        return STATUS_OK;
+    if (o->by_shadow)
+        return write_shadows(d, s, o);
+    enum status st = write_config(d, o);
+    if (st != STATUS_OK || o->rebuild)
+        return st;
+    st = columns_load(d, o->name, &cols);
+    return st == STATUS_OK ? write_rows(d, o->name, &cols, "rowid", "") : st;
+}
+
+static enum status write_rebuild(struct dump *d, const struct object *o)
+{
+    if (d->opt->no_data || !o->rebuild)
+        return STATUS_OK;
+    buf_append_cstr(&d->out, "INSERT INTO ");
+    put_name(&d->out, slice_cstr(o->name));
+    buf_append_cstr(&d->out, " (");
+    put_name(&d->out, slice_cstr(o->name));
+    buf_append_cstr(&d->out, ") VALUES('rebuild')");
+    return end_statement(d);
+}
+
+/* ---- all of it ---- */
+
+static bool is_autoincrement(struct dump *d, const char *table)
+{
+    CLEANUP(finalize) sqlite3_stmt *rows = NULL;
+    bool found = false;
+
+    if (prepare_text(d, "SELECT name FROM pragma_table_xinfo(?1) WHERE pk = 1", &rows) != STATUS_OK)
+        return false;
+    sqlite3_bind_text(rows, 1, table, -1, SQLITE_STATIC);
+    while (!found && sqlite3_step(rows) == SQLITE_ROW) {
+        int automatic = 0;
+        const char *column = (const char *)sqlite3_column_text(rows, 0);
+        if (sqlite3_table_column_metadata(d->db, "main", table, column, NULL, NULL, NULL, NULL, &automatic) == SQLITE_OK)
+            found = automatic != 0;
+    }
+    return found;
+}
+
+/* sqlite_sequence is there as long as the file lives; the copy has it only when a table needs it. */
+static bool any_autoincrement(struct dump *d, const struct schema *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->objects[i].kind == OBJECT_TABLE && s->objects[i].selected && is_autoincrement(d, s->objects[i].name))
+            return true;
+    return false;
+}
+
+static enum status write_sequence(struct dump *d, const struct schema *s, const struct object *o)
+{
+    if (!any_autoincrement(d, s))
+        return STATUS_OK;
+    /* Also before data alone: a second row for a table would not replace the first. */
+    enum status st = write_line(d, "DELETE FROM sqlite_sequence");
+    return st == STATUS_OK ? write_table_rows(d, o) : st;
+}
+
+static enum status write_table(struct dump *d, const struct schema *s, const struct object *o)
+{
+    enum status st;
+
+    switch (o->kind) {
+    case OBJECT_TABLE:
+        st = write_sql(d, o->sql);
+        return st == STATUS_OK ? write_table_rows(d, o) : st;
+    case OBJECT_STAT1:
+        /* Makes the table; its rows follow. */
+        st = d->opt->no_schema ? STATUS_OK : write_line(d, "ANALYZE sqlite_schema");
+        return st == STATUS_OK ? write_table_rows(d, o) : st;
+    case OBJECT_SEQUENCE:
+        return write_sequence(d, s, o);
+    default:
+        return STATUS_OK;
+    }
+}
+
+static enum status write_virtual(struct dump *d, const struct schema *s, const struct object *o)
+{
+    enum status st;
+
+    switch (o->kind) {
+    case OBJECT_FTS5:
+        st = write_sql(d, o->sql);
+        return st == STATUS_OK ? write_fts5_rows(d, s, o) : st;
+    case OBJECT_VIRTUAL:
+        st = write_sql(d, o->sql);
+        return st == STATUS_OK ? write_table_rows(d, o) : st;
+    case OBJECT_VOCAB:
+        return write_sql(d, o->sql);
+    default:
+        return STATUS_OK;
+    }
+}
+
+static bool is_on_view(const struct schema *s, const struct object *trigger)
+{
+    const struct object *o = schema_find(s, slice_cstr(trigger->table));
+
+    return o && o->kind == OBJECT_VIEW;
+}
+
+static enum status write_index(struct dump *d, const struct schema *s UNUSED, const struct object *o)
+{
+    return o->kind == OBJECT_INDEX ? write_sql(d, o->sql) : STATUS_OK;
+}
+
+static enum status write_table_trigger(struct dump *d, const struct schema *s, const struct object *o)
+{
+    return o->kind == OBJECT_TRIGGER && !is_on_view(s, o) ? write_sql(d, o->sql) : STATUS_OK;
+}
+
+static enum status write_view(struct dump *d, const struct schema *s UNUSED, const struct object *o)
+{
+    return o->kind == OBJECT_VIEW ? write_sql(d, o->sql) : STATUS_OK;
+}
+
+static enum status write_view_trigger(struct dump *d, const struct schema *s, const struct object *o)
+{
+    return o->kind == OBJECT_TRIGGER && is_on_view(s, o) ? write_sql(d, o->sql) : STATUS_OK;
+}
+
+static enum status write_late(struct dump *d, const struct schema *s UNUSED, const struct object *o)
+{
+    return write_rebuild(d, o);
+}
+
+static enum status write_everything(struct dump *d)
+{
+    static enum status (*const passes[])(struct dump *d, const struct schema *s, const struct object *o) = {
+        write_table, write_virtual, write_index, write_table_trigger, write_view, write_view_trigger, write_late,
+    };
+    CLEANUP(schema_release) struct schema schema = { 0 };
+    enum status st = schema_load(&schema, d);
+
+    if (st == STATUS_OK)
+        st = write_line(d, "PRAGMA defer_foreign_keys=TRUE");
+    for (size_t pass = 0; pass < ARRAY_LEN(passes); pass++)
+        for (size_t i = 0; i < schema.n && st == STATUS_OK; i++)
+            if (schema.objects[i].selected)
+                st = passes[pass](d, &schema, &schema.objects[i]);
+    return st == STATUS_OK ? flush(d) : st;
+}
+
+enum status dump_write(struct sql_conn *c, const struct dump_options *opt, int fd, struct progress *p,
+                       struct error *err)
+{
+    struct dump d = { .c = c, .db = sql_conn_handle(c), .opt = opt, .fd = fd, .p = p, .err = err };
+    /* Our SELECTs name every column, and the rowid: one more than a user's may. */
+    int columns = sqlite3_limit(d.db, SQLITE_LIMIT_COLUMN, 32767);
+    int length = sqlite3_limit(d.db, SQLITE_LIMIT_SQL_LENGTH, 1000 * 1000 * 1000);
+
+    enum status st = write_everything(&d);
+    sqlite3_limit(d.db, SQLITE_LIMIT_COLUMN, columns);
+    sqlite3_limit(d.db, SQLITE_LIMIT_SQL_LENGTH, length);
+    buf_release(&d.out);
+    return st;
+}
