@@ -63,8 +63,8 @@ async function writeDump(path, bytes) {
 async function importShell(scratch, dump, rows) {
   const db = join(scratch, 'shell.db');
   const script = join(scratch, 'shell.sh');
-  writeFileSync(script, `{ echo 'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; BEGIN;'; cat "$2"; echo 'COMMIT;'; } |
-sqlite3 -bail "$1"`);
+  const before = 'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; BEGIN;';
+  writeFileSync(script, `{ echo '${before}'; cat "$2"; echo 'COMMIT;'; } | sqlite3 -bail "$1"`);
   const { seconds } = await run('sh', [script, db, dump]);
   const { stdout } = await run('sqlite3', [db, 'SELECT count(*) FROM item']);
   if (Number(stdout) !== rows) throw new Error(`the sqlite3 shell imported ${stdout} rows of ${rows}`);

@@ -140,6 +140,7 @@ static void request_begin(struct conn *c)
         .loop = c->share->loop, .server = c->share->server, .app = c->share->opt->app, .arena = &c->arena
     };
     c->url = SLICE_NONE;
+    c->head_bytes = 0;
     c->body_bytes = 0;
     c->body_limit = 0;
     c->sink = NULL;
@@ -152,9 +153,13 @@ static void request_begin(struct conn *c)
     set_deadline(c, c->share->opt->request_timeout_ms);
 }
 
-/* Joins a further piece of a span: the same buffer as a rule, a copy when it came with another read. */
+/* Joins a further piece of a span: the same buffer as a rule, a copy when it came with another read. False: the head is
+ * too large. */
 static bool span_extend(struct conn *c, struct slice *span, const char *at, size_t len)
 {
+    c->head_bytes += len;
+    if (c->head_bytes > HTTP_MAX_HEAD_BYTES)
+        return false;
     if (!span->ptr) {
         *span = slice_of(at, len);
         return true;
@@ -185,7 +190,7 @@ static int on_url(llhttp_t *p, const char *at, size_t len)
 {
     struct conn *c = p->data;
 
-    return span_extend(c, &c->url, at, len) && c->url.len < HTTP_MAX_HEAD_BYTES ? 0 : HPE_USER;
+    return span_extend(c, &c->url, at, len) ? 0 : HPE_USER;
 }
 
 /* Fields beyond the table are counted, so that the end of the head can refuse them. */
@@ -423,8 +428,6 @@ static void keep_partial(struct conn *c)
         return;
     if (!keep_head(c))
         fail(c, STATUS_NOMEM, "The request needs more memory than a request may use");
-    else if (c->state == CONN_HEAD && c->arena.used_bytes > 4 * HTTP_MAX_HEAD_BYTES)
-        parse_failed(c, HPE_USER);
 }
 
 /* One call of the parser. False: stop. `*data` and `*len` move on. */

@@ -50,6 +50,7 @@ struct conn {
     struct buf body;
     struct buf pending;   /* bytes behind the current request */
     const char *lent, *lent_end; /* what conn_parse was given: slices into it die when it returns */
+    size_t head_bytes;
     uint64_t body_bytes, body_limit;
     const struct http_sink *sink;
 

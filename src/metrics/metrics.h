@@ -6,10 +6,11 @@
  *
  *   texts      cut to 1 KiB; those that agree in their first 1 KiB are counted as one
  *   a day      250 different texts per database; the others are counted under "(other)"
- *   in memory  4,096 texts of all databases together (at most about 5 MiB); beyond, "(other)" of their database.
- *              4,096 databases and hours (about 1 MiB); beyond, counts are lost until the next flush, and counted as such
+ *   in memory  4,096 texts of all databases together (at most about 5 MiB), beyond that "(other)" of their database;
+ *              and some 200 bytes for each database that was used since the last flush
  *   on disk    31 days. Totals stay hourly; texts are hourly for two days and daily before that
  *
+ * When memory runs out, counts are lost; nothing else fails for it.
  * Texts are kept as they were sent. Values that the client wrote into the SQL are seen there; bound parameters are not.
  */
 #ifndef DIONE_METRICS_METRICS_H
@@ -21,10 +22,9 @@ struct metrics;
 
 enum {
     METRICS_DAYS = 31,
-    METRICS_TEXT_MAX = 1024,
-    METRICS_TEXTS_PER_DAY = 250,
+    METRICS_TEXT_MAX = 1024,       /* bytes */
+    METRICS_TEXTS_PER_DAY = 250,   /* of one database */
     METRICS_PENDING_TEXTS = 4096,
-    METRICS_PENDING_HOURS = 4096,
 };
 
 /* Makes the tables when they are missing. Blocking. */

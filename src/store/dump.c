@@ -17,6 +17,8 @@
  */
 #include "store/dump.h"
 
+#include "base/utf8.h"
+
 #include "dione_sqlite.h"
 
 #include <errno.h>
@@ -112,8 +114,6 @@ struct text_kind {
 static const bool is_special[256] = { ['\0'] = true, ['\n'] = true, ['\r'] = true, ['\''] = true, ['\\'] = true,
                                       [0x80 ... 0xff] = true };
 
-static bool utf8_skip(const unsigned char *p, size_t left, size_t *ret_len);
-
 static struct text_kind look_at(struct slice s)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
@@ -121,7 +121,7 @@ static struct text_kind look_at(struct slice s)
     bool literal_n = false, literal_r = false;
 
     for (size_t i = 0; i < s.len && !k.needs_hex;) {
-        size_t n = 1;
+        size_t n = 1, skip;
         if (!is_special[p[i]]) {
             i++;
             continue;
@@ -144,7 +144,8 @@ static struct text_kind look_at(struct slice s)
             literal_r |= i + 1 < s.len && p[i + 1] == 'r';
             break;
         default:
-            k.needs_hex = !utf8_skip(p + i, s.len - i, &n);
+            n = utf8_sequence(p + i, s.len - i, &skip);
+            k.needs_hex = n == 0;
         }
         i += n;
     }
@@ -399,12 +400,13 @@ static void dequote(char *s)
 
 /*
  * The value of an FTS5 option, dequoted, in new memory; NULL: not given. FTS5 takes any beginning of an option's name for
- * it; `shortest` is how much of it is needed to mean this one.
+ * it. False: out of memory.
  */
-static char *fts5_option(const char *sql, const char *option, size_t shortest)
+static bool fts5_option(const char *sql, const char *option, char **ret)
 {
     const char *p = strchr(behind_using(sql), '(');
 
+    *ret = NULL;
     while (p && *p && *p != ')') {
         const char *arg = p + 1, *equals = NULL;
         int depth = 0;
@@ -417,14 +419,14 @@ static char *fts5_option(const char *sql, const char *option, size_t shortest)
             continue;
         struct slice key = slice_trim(slice_of(arg, (size_t)(equals - arg)));
         struct slice value = slice_trim(slice_of(equals + 1, (size_t)(p - equals - 1)));
-        if (key.len < shortest || key.len > strlen(option) || strncasecmp(option, key.ptr, key.len) != 0)
+        if (key.len == 0 || key.len > strlen(option) || strncasecmp(option, key.ptr, key.len) != 0)
             continue;
-        char *copy = strndup(value.ptr, value.len);
-        if (copy)
-            dequote(copy);
-        return copy;
+        *ret = strndup(value.ptr, value.len);
+        if (*ret)
+            dequote(*ret);
+        return *ret != NULL;
     }
-    return NULL;
+    return true;
 }
 
 /* ---- loading the schema ---- */
@@ -497,21 +499,22 @@ static bool shadow_exists(const struct schema *s, const struct object *o, const 
     return found;
 }
 
-/* How an FTS5 table's content is to be written; see the top of this file. */
+/* How an FTS5 table's content is to be written; see the top of this file. False: out of memory. */
 static bool decide_fts5(const struct schema *s, struct object *o)
 {
-    char *content = fts5_option(o->sql, "content", 1), *locale = fts5_option(o->sql, "locale", 1);
+    char *content = NULL, *locale = NULL;
+    bool ok = fts5_option(o->sql, "content", &content) && fts5_option(o->sql, "locale", &locale);
 
-    if (!content) {
-        o->by_shadow = locale && strcmp(locale, "0") != 0;
-    } else {
+    if (ok && content) {
         const struct object *source = *content ? schema_find(s, slice_cstr(content)) : NULL;
         o->rebuild = source && source->selected;
         o->by_shadow = !o->rebuild;
+    } else if (ok) {
+        o->by_shadow = locale && strcmp(locale, "0") != 0;
     }
     free(content);
     free(locale);
-    return true;
+    return ok;
 }
 
 static enum status schema_load(struct schema *s, struct dump *d)
@@ -533,8 +536,8 @@ static enum status schema_load(struct schema *s, struct dump *d)
     if (rc != SQLITE_DONE)
         return sql_error(d->c, rc, d->err);
     for (size_t i = 0; i < s->n; i++)
-        if (s->objects[i].kind == OBJECT_FTS5)
-            decide_fts5(s, &s->objects[i]);
+        if (s->objects[i].kind == OBJECT_FTS5 && !decide_fts5(s, &s->objects[i]))
+            return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
     return STATUS_OK;
 }
 
@@ -637,19 +640,22 @@ static enum status first_i64(struct dump *d, const struct buf *sql, int64_t *ret
     return STATUS_OK;
 }
 
-/* Whether `alias` is only another name of an INTEGER PRIMARY KEY. */
-static enum status is_primary_key(struct dump *d, const char *table, const char *alias, bool *ret)
+/* Whether the rowid is only another name of a column: of an INTEGER PRIMARY KEY, which alone needs no index of its own. */
+static enum status is_primary_key(struct dump *d, const char *table, bool *ret)
 {
-    CLEANUP(buf_release) struct buf sql = { 0 };
-    CLEANUP(finalize) sqlite3_stmt *stmt = NULL;
+    CLEANUP(finalize) sqlite3_stmt *row = NULL;
+    enum status st = prepare_text(d,
+                                  "SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE pk > 0) AND NOT EXISTS "
+                                  "(SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk')",
+                                  &row);
 
-    buf_printf(&sql, "SELECT %s FROM ", alias);
-    put_name(&sql, slice_cstr(table));
-    enum status st = prepare(d, &sql, &stmt);
     if (st != STATUS_OK)
         return st;
-    const char *origin = sqlite3_column_origin_name(stmt, 0);
-    *ret = origin && strcasecmp(origin, "rowid") != 0 && strcasecmp(origin, alias) != 0;
+    sqlite3_bind_text(row, 1, table, -1, SQLITE_STATIC);
+    int rc = sqlite3_step(row);
+    if (rc != SQLITE_ROW)
+        return sql_error(d->c, rc, d->err);
+    *ret = sqlite3_column_int(row, 0);
     return STATUS_OK;
 }
 
@@ -670,7 +676,7 @@ static enum status rowid_to_write(struct dump *d, const struct object *o, const 
             alias = rowid_names[i];
     if (o->kind != OBJECT_TABLE || o->without_rowid || !alias)
         return STATUS_OK;
-    enum status st = is_primary_key(d, o->name, alias, &is_key);
+    enum status st = is_primary_key(d, o->name, &is_key);
     if (st != STATUS_OK || is_key)
         return st;
     buf_printf(&sql, "SELECT count(*), ifnull(min(%s), 1), ifnull(max(%s), 0) FROM ", alias, alias);
@@ -702,7 +708,7 @@ static enum status write_rows(struct dump *d, const char *table, const struct co
 {
     CLEANUP(buf_release) struct buf head = { 0 }, sql = { 0 };
     CLEANUP(finalize) sqlite3_stmt *rows = NULL;
-    int rc;
+    int rc = SQLITE_OK;
 
     buf_append_cstr(&head, "INSERT INTO ");
     put_name(&head, slice_cstr(table));
@@ -720,7 +726,7 @@ static enum status write_rows(struct dump *d, const char *table, const struct co
     if (st != STATUS_OK)
         return st;
     int n = sqlite3_column_count(rows);
-    while ((rc = sqlite3_step(rows)) == SQLITE_ROW && st == STATUS_OK)
+    while (st == STATUS_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW)
         st = write_row(d, &head, cols, rows, n);
     if (st == STATUS_OK && rc != SQLITE_DONE)
         return sql_error(d->c, rc, d->err);
@@ -781,7 +787,7 @@ static enum status write_config(struct dump *d, const struct object *o)
 {
     CLEANUP(buf_release) struct buf sql = { 0 }, name = { 0 };
     CLEANUP(finalize) sqlite3_stmt *rows = NULL;
-    int rc;
+    int rc = SQLITE_OK;
 
     buf_printf(&name, "%s_config", o->name);
     buf_append_cstr(&sql, "SELECT k, v FROM ");
@@ -790,7 +796,7 @@ static enum status write_config(struct dump *d, const struct object *o)
     enum status st = prepare(d, &sql, &rows);
     if (st != STATUS_OK)
         return st;
-    while ((rc = sqlite3_step(rows)) == SQLITE_ROW && st == STATUS_OK) {
+    while (st == STATUS_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW) {
         buf_append_cstr(&d->out, "INSERT INTO ");
         put_name(&d->out, slice_cstr(o->name));
         buf_append_cstr(&d->out, " (");

@@ -22,7 +22,7 @@ const count = { statements: 0, cases: 0, equal: 0, accepted: 0, unexplained: 0 }
 let dione, reference;
 before(async () => {
   reference = await startReference(sections.map(({ database }) => database));
-  dione = await startDione({ after });
+  dione = await startDione();
 });
 after(async () => {
   await Promise.all([dione?.stop(), reference?.stop()]);

@@ -2,9 +2,10 @@
 
 import { startServer } from "../lib/server.mjs";
 
-/** Starts a server that lives as long as `owner` (see lib/server.mjs). Same shape as startReference(). */
-export async function startDione(owner) {
-  const server = await startServer(owner);
+/** Starts a server on a data folder that goes with it. Same shape as startReference(). */
+export async function startDione() {
+  const leftovers = [];
+  const server = await startServer({ after: (clean) => leftovers.unshift(clean) });
   const ids = new Map();
 
   const open = async (database) => {
@@ -29,6 +30,9 @@ export async function startDione(owner) {
       }
       return answers;
     },
-    stop: () => server.stop(),
+    async stop() {
+      await server.stop();
+      for (const clean of leftovers) await clean();
+    },
   };
 }

@@ -207,7 +207,8 @@ describe('databases', () => {
     for (const query of ['fields=uuid%2Cname', 'fields=uuid,name', 'fields=uuid&fields=name']) {
       assert.deepEqual(ok(await server.database(uuid, 'GET', `?${query}`)), { uuid, name }, query);
     }
-    assert.deepEqual(ok(await server.database(uuid, 'GET', '?fields=name')), { name });
+    const one = ok(await server.database(uuid, 'GET', '?fields=name'));
+    assert.ok(one.name === name && !('created_at' in one) && !('file_size' in one), JSON.stringify(one));
   });
 
   test('a database that is not there is HTTP 404 with code 7404 everywhere', async () => {
