@@ -38,6 +38,7 @@
 #define SAMPLE 200
 #define RECEIVE_SIZE (256 * 1024)
 #define DRAIN_NS (60 * UINT64_C(1000000000))
+#define OVERTIME_NS (60 * UINT64_C(1000000000))
 #define GIVE_UP_ERRORS 1000
 
 // ---- what to send ----
@@ -539,13 +540,15 @@ static void conn_readable(struct conn *c)
     }
 }
 
-// Runs until `deadline`, or until nothing is in flight when draining.
-static void run_until(uint64_t deadline)
+// Runs until `deadline`, or less: until nothing is in flight when draining, until `enough` answers
+// were counted when it is not 0.
+static void run_until(uint64_t deadline, uint64_t enough)
 {
     struct epoll_event events[256];
     for (;;) {
         uint64_t now = now_ns();
-        if (now >= deadline || (run.draining && run.in_flight == 0))
+        if (now >= deadline || (run.draining && run.in_flight == 0) ||
+            (enough && run.completed >= enough))
             return;
         int wait_ms = (int)((deadline - now) / 1000000u) + 1;
         int n = epoll_wait(run.epoll, events, 256, wait_ms);
@@ -826,16 +829,18 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.connections; i++)
         conn_start(&conns[i], now_ns());
 
-    run_until(now_ns() + (uint64_t)(options.warmup * 1e9));
+    run_until(now_ns() + (uint64_t)(options.warmup * 1e9), 0);
     run.counting = true;
     double server_cpu = server_cpu_seconds(), own_cpu = own_cpu_seconds();
     uint64_t start = now_ns();
-    run_until(start + (uint64_t)(options.seconds * 1e9));
+    run_until(start + (uint64_t)(options.seconds * 1e9), 0);
+    // A server may answer all connections at once, long after they asked: a rate needs one round.
+    run_until(now_ns() + OVERTIME_NS, options.connections);
     double seconds = (double)(now_ns() - start) / 1e9;
     server_cpu = server_cpu_seconds() - server_cpu;
     own_cpu = own_cpu_seconds() - own_cpu;
     run.draining = true;
-    run_until(now_ns() + DRAIN_NS);
+    run_until(now_ns() + DRAIN_NS, 0);
     if (run.in_flight > 0)
         die("%u requests unanswered", run.in_flight);
     report(seconds, server_cpu, own_cpu);

@@ -1,5 +1,6 @@
 /*
- * Fuzzes the TOML reader: any bytes, no crash, and what is accepted is a tree that the JSON writer and reader take.
+ * Fuzzes the TOML reader: any bytes, no crash, and what is accepted is a tree that the JSON writer and reader
+ * take.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -std=gnu17 -Isrc fuzz/fuzz_toml.c src/cli/toml.c
  *         src/base/{arena,buf,error,json_read,json_write,utf8}.c -o fuzz_toml

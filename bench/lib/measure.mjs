@@ -12,7 +12,7 @@ export const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 export const progress = (text) => process.stderr.write(`${text}\n`);
 
 export function median(values) {
-  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   if (sorted.length === 0) return NaN;
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;

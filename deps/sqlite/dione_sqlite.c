@@ -97,7 +97,7 @@ int dione_db_meta_get(sqlite3 *db, int idx, uint32_t *ret_value)
     u32 value = 0;
     int rc;
 
-    if (!is_application_meta(idx))
+    if (!is_application_meta(idx) && idx != DIONE_META_SCHEMA_VERSION)
         return SQLITE_RANGE;
     rc = main_enter(&view, db);
     if (rc == SQLITE_OK)

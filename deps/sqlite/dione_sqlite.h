@@ -40,9 +40,10 @@ void dione_stmt_rows(sqlite3_stmt *stmt, uint64_t *ret_read, uint64_t *ret_writt
  */
 int dione_db_pages(sqlite3 *db, uint32_t *ret_pages, uint32_t *ret_free);
 
-/* The two values of the database header that belong to the application. The numbers are SQLite's
- * own positions in the header's table of values. */
+/* Values of the database header. Two belong to the application. The numbers are SQLite's own positions
+ * in the header's table of values. */
 enum dione_meta {
+    DIONE_META_SCHEMA_VERSION = 1, /* read only: SQLite's own schema cookie */
     DIONE_META_USER_VERSION = 6,
     DIONE_META_APPLICATION_ID = 8,
 };

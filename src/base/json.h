@@ -33,7 +33,7 @@ enum json_mode { JSON_STRICT, JSON_RELAXED };
 
 /*
  * Parses all of `text` (white space around it is fine). INVALID says what is wrong and at which byte; NOMEM: the arena's
- * limit. Lone surrogates and ill-formed UTF-8 become U+FFFD.
+ * limit. Text that is not UTF-8 is INVALID; an escaped lone surrogate becomes U+FFFD.
  */
 enum status json_parse(struct slice text, enum json_mode mode, struct arena *a, struct json **ret,
                        struct error *err) MUST_CHECK;

@@ -120,9 +120,11 @@ static enum status scan_string(struct reader *r, const char **ret_end, bool *ret
             p++;
         } else if (c >= 0x80) {
             size_t skip, n = utf8_sequence((const unsigned char *)p, (size_t)(r->end - p), &skip);
-            if (n == 0)
-                *ret_plain = false;
-            p += (n ? n : skip) - 1;
+            if (n == 0) {
+                r->p = p;
+                return syntax(r, "text that is not UTF-8");
+            }
+            p += n - 1;
         }
     }
     r->p = r->end;
@@ -149,10 +151,10 @@ static size_t decode_escape(const char *p, const char *end, char **out)
     return 1;
 }
 
+/* scan_string has seen that it is UTF-8; escapes only shrink. */
 static enum status decode_string(struct reader *r, const char *end, struct slice *ret)
 {
-    /* An ill-formed byte becomes three, everything else stays or shrinks. */
-    size_t room = (size_t)(end - r->p) * 3 + 1;
+    size_t room = (size_t)(end - r->p) + 1;
     char *out = arena_alloc(r->arena, room), *start = out;
 
     if (!out)
@@ -165,14 +167,11 @@ static enum status decode_string(struct reader *r, const char *end, struct slice
             r->p += 1 + n;
             continue;
         }
-        size_t skip, n = utf8_sequence((const unsigned char *)r->p, (size_t)(end - r->p), &skip);
-        if (n) {
-            memcpy(out, r->p, n);
-            out += n;
-        } else {
-            out += utf8_encode(0xFFFD, out);
-        }
-        r->p += n ? n : skip;
+        const char *escape = memchr(r->p, '\\', (size_t)(end - r->p));
+        size_t n = (size_t)((escape ? escape : end) - r->p);
+        memcpy(out, r->p, n);
+        out += n;
+        r->p += n;
     }
     *out = '\0';
     *ret = slice_of(start, (size_t)(out - start));

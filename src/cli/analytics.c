@@ -12,8 +12,10 @@ static void append_variables(struct buf *body, struct slice database_id, int64_t
 
     clock_iso(from_ms, from);
     clock_iso(to_ms, to);
-    buf_printf(body, "\"variables\":{\"accountTag\":\"local\",\"filter\":{\"AND\":[{\"datetimeHour_geq\":\"%s\","
-               "\"datetimeHour_leq\":\"%s\"", from, to);
+    buf_printf(body,
+               "\"variables\":{\"accountTag\":\"local\",\"filter\":{\"AND\":[{\"datetimeHour_geq\":\"%s\","
+               "\"datetimeHour_leq\":\"%s\"",
+               from, to);
     if (database_id.len) {
         buf_append_cstr(body, ",\"databaseId\":");
         json_write_text(body, database_id);
@@ -35,8 +37,10 @@ static enum status ask_for(struct session *s, const char *operation, const char 
 {
     struct buf body = { 0 }, query = { 0 };
 
-    buf_printf(&query, "query %s($accountTag: string, $filter: ZoneWorkersRequestsFilter_InputObject) { viewer { "
-               "accounts(filter: {accountTag: $accountTag}) { %s } } }", operation, selection);
+    buf_printf(&query,
+               "query %s($accountTag: string, $filter: ZoneWorkersRequestsFilter_InputObject) { viewer { "
+               "accounts(filter: {accountTag: $accountTag}) { %s } } }",
+               operation, selection);
     buf_append_cstr(&body, "{\"query\":");
     json_write_text(&body, buf_slice(&query));
     buf_printf(&body, ",\"operationName\":\"%s\",%.*s}", operation, SLICE_FMT(variables));
@@ -46,8 +50,9 @@ static enum status ask_for(struct session *s, const char *operation, const char 
     if (st != STATUS_OK)
         return st;
     *ret_groups = find_groups(ret->result, group);
-    return json_is(*ret_groups, JSON_ARRAY) ? STATUS_OK
-                                            : error_set(err, STATUS_INTERNAL, 0, "the server sent no %s", group);
+    return json_is(*ret_groups, JSON_ARRAY)
+               ? STATUS_OK
+               : error_set(err, STATUS_INTERNAL, 0, "the server sent no %s", group);
 }
 
 enum status analytics_overview(struct session *s, struct slice database_id, int64_t from_ms, int64_t to_ms,
@@ -56,10 +61,11 @@ enum status analytics_overview(struct session *s, struct slice database_id, int6
     struct buf variables = { 0 };
 
     append_variables(&variables, database_id, from_ms, to_ms);
-    enum status st = ask_for(s, "getD1MetricsOverviewQuery",
-                             "d1AnalyticsAdaptiveGroups(limit: 10000, filter: $filter) { "
-                             "sum { readQueries writeQueries rowsRead rowsWritten } dimensions { datetimeHour } }",
-                             "d1AnalyticsAdaptiveGroups", buf_slice(&variables), ret, ret_groups, err);
+    enum status st = ask_for(
+        s, "getD1MetricsOverviewQuery",
+        "d1AnalyticsAdaptiveGroups(limit: 10000, filter: $filter) { "
+        "sum { readQueries writeQueries rowsRead rowsWritten } dimensions { datetimeHour } }",
+        "d1AnalyticsAdaptiveGroups", buf_slice(&variables), ret, ret_groups, err);
     buf_release(&variables);
     return st;
 }

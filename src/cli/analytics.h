@@ -1,6 +1,6 @@
 /*
- * analytics.h - the two GraphQL requests behind `d1 info` and `d1 insights`, word for word those of wrangler, so that
- * both clients exercise the same code of a server.
+ * analytics.h - the two GraphQL requests behind `d1 info` and `d1 insights`, word for word those of wrangler,
+ * so that both clients exercise the same code of a server.
  */
 #ifndef DIONE_CLI_ANALYTICS_H
 #define DIONE_CLI_ANALYTICS_H
@@ -9,7 +9,8 @@
 
 /* Counts per hour of one database; *ret_groups is an array in *ret. */
 enum status analytics_overview(struct session *s, struct slice database_id, int64_t from_ms, int64_t to_ms,
-                               struct api_answer *ret, const struct json **ret_groups, struct error *err) MUST_CHECK;
+                               struct api_answer *ret, const struct json **ret_groups,
+                               struct error *err) MUST_CHECK;
 
 struct analytics_order {
     const char *order_by; /* "sum_queryDurationMs_DESC" */

@@ -1,8 +1,9 @@
 /*
  * api.c - see api.h.
  *
- * One easy handle does everything in turn, so its connection is kept alive. For the server in this process libcurl gets
- * its sockets from backend_connect instead of opening any; a signed URL then leads to the same place, whatever its host.
+ * One easy handle does everything in turn, so its connection is kept alive. For the server in this process
+ * libcurl gets its sockets from backend_connect instead of opening any; a signed URL then leads to the same
+ * place, whatever its host.
  */
 #include "cli/api.h"
 
@@ -205,7 +206,7 @@ static void set_body(struct transfer *t)
     }
 }
 
-/* Options are known to every libcurl 7.85 or newer and the values are valid, so setopt's result says nothing new. */
+/* Every libcurl from 7.85 on knows the options, and the values are valid: setopt's result says nothing new. */
 static void set_options(struct transfer *t, const char *url, bool with_token)
 {
     const struct curl_lib *lib = t->api->lib;
@@ -357,7 +358,8 @@ static enum status call(struct transfer *t, int form, struct api_answer *ret, st
     if (st != STATUS_OK)
         return st;
     a.result = json_get(a.root, form == ENVELOPE ? "result" : "data");
-    bool good = form == ENVELOPE ? json_is(json_get(a.root, "success"), JSON_TRUE) : json_is(a.result, JSON_OBJECT);
+    bool good = form == ENVELOPE ? json_is(json_get(a.root, "success"), JSON_TRUE)
+                                 : json_is(a.result, JSON_OBJECT);
     if (!good) {
         st = api_error(json_get(a.root, "errors"), t->http_status, err);
         api_answer_release(&a);
@@ -368,8 +370,8 @@ static enum status call(struct transfer *t, int form, struct api_answer *ret, st
     return STATUS_OK;
 }
 
-enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
-                     struct error *err)
+enum status api_call(struct api *api, const char *method, const char *path, struct slice body,
+                     struct api_answer *ret, struct error *err)
 {
     struct transfer t = { .api = api, .method = method, .path_or_url = path, .body = body };
 
@@ -400,7 +402,12 @@ enum status api_upload(struct api *api, const char *url, FILE *file, uint64_t si
                        char ret_etag[API_ETAG_MAX], struct error *err)
 {
     struct transfer t = {
-        .api = api, .method = "PUT", .path_or_url = url, .upload = file, .upload_bytes = size, .progress = progress,
+        .api = api,
+        .method = "PUT",
+        .path_or_url = url,
+        .upload = file,
+        .upload_bytes = size,
+        .progress = progress,
     };
 
     rewind(file);

@@ -1,9 +1,9 @@
 /*
  * api.h - Dione's REST API as the commands see it: one way to call it, wherever the databases are.
  *
- * Remote: a server at a URL. Local: the data folder, opened in this process by the same server code, spoken to over a
- * socket pair; when a server runs on that folder already, that one is asked instead. Either way it is HTTP through
- * libcurl, so limits, messages and results are the same. Main thread.
+ * Remote: a server at a URL. Local: the data folder, opened in this process by the same server code, spoken
+ * to over a socket pair; when a server runs on that folder already, that one is asked instead. Either way it
+ * is HTTP through libcurl, so limits, messages and results are the same. Main thread.
  *
  * Errors of the API become enum status by their HTTP status; err->msg is the server's text and err->native its code.
  */
@@ -43,13 +43,14 @@ struct api_answer {
 };
 
 /*
- * One call. `path` starts with '/' and is encoded already; `body` is JSON, or absent. *ret is filled only on success
- * ("success": true), and replaces what it held.
+ * One call. `path` starts with '/' and is encoded already; `body` is JSON, or absent. *ret is filled only on
+ * success ("success": true), and replaces what it held.
  */
-enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
-                     struct error *err) MUST_CHECK;
+enum status api_call(struct api *api, const char *method, const char *path, struct slice body,
+                     struct api_answer *ret, struct error *err) MUST_CHECK;
 /* POST /graphql, whose answers have no envelope: result is "data". */
-enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret, struct error *err) MUST_CHECK;
+enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret,
+                        struct error *err) MUST_CHECK;
 void api_answer_release(struct api_answer *a);
 
 /* PUT of `size` bytes from the start of `file` to an absolute URL that the server handed out; no token is sent. */

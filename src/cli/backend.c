@@ -101,7 +101,7 @@ static enum status read_running_url(const char *data, char **ret, struct error *
     return st;
 }
 
-/* The token of the server that holds the folder: in DIR/token, unless it was given one by DIONE_TOKEN, as we may be. */
+/* The token of the server that holds the folder: in DIR/token, unless DIONE_TOKEN gave it one, as it may us. */
 static enum status running_token(const struct api_options *opt, char **ret, struct error *err)
 {
     enum status st = read_token(opt->data, ret, err);
@@ -118,7 +118,8 @@ static enum status open_running(const struct api_options *opt, struct backend *b
 {
     struct error why;
 
-    if (read_running_url(opt->data, &b->url, &why) == STATUS_OK && running_token(opt, &b->token, &why) == STATUS_OK)
+    if (read_running_url(opt->data, &b->url, &why) == STATUS_OK &&
+        running_token(opt, &b->token, &why) == STATUS_OK)
         return STATUS_OK;
     return error_set(err, STATUS_BUSY, 0, "%s (and it cannot be asked: %s)", busy->msg, why.msg);
 }
@@ -128,9 +129,11 @@ static enum status open_local(const struct api_options *opt, struct backend *b, 
     struct error busy = { 0 };
 
     if (!opt->create_data && access(opt->data, F_OK) != 0)
-        return error_set(err, STATUS_NOTFOUND, 0,
-                         "there is no data folder '%s': `dione d1 create NAME` makes one, --data names another, and "
-                         "--remote asks a server", opt->data);
+        return error_set(
+            err, STATUS_NOTFOUND, 0,
+            "there is no data folder '%s': `dione d1 create NAME` makes one, --data names another, and "
+            "--remote asks a server",
+            opt->data);
     b->place = join("local ", opt->data);
     b->direct = true;
     const struct server_options options = { .data_dir = opt->data, .threads = 1 }; /* one client */

@@ -1,8 +1,8 @@
 /*
  * command.h - commands as a tree of tables: finding, parsing, --help and exit codes walk the same rows.
  *
- * A command is a group (subcommands) or a leaf (run). The struct that a leaf's options fill starts with struct common.
- * wrangler's parser takes --skipConfirmation for --skip-confirmation, so this one does too.
+ * A command is a group (subcommands) or a leaf (run). The struct that a leaf's options fill starts with
+ * struct common. wrangler's parser takes --skipConfirmation for --skip-confirmation, so this one does too.
  */
 #ifndef DIONE_CLI_COMMAND_H
 #define DIONE_CLI_COMMAND_H
@@ -46,24 +46,17 @@ struct command {
 int command_main(const struct command *root, int argc, char **argv);
 
 /* Rows for the tables of leaves; struct common is at the start of what they fill. */
-#define OPTION_JSON                                                                                            \
-    { .name = "json", .type = OPT_FLAG, .offset = offsetof(struct common, json),                               \
-      .help = "print JSON, for programs" }
+#define COMMON_FIELD(name) offsetof(struct common, name)
 
-#define OPTIONS_COMMON                                                                                         \
-    { .name = "local", .type = OPT_FLAG, .offset = offsetof(struct common, local),                             \
-      .help = "work on the data folder here (default)" },                                                      \
-    { .name = "data", .type = OPT_TEXT, .offset = offsetof(struct common, data), .value_name = "DIR",          \
-      .help = "the data folder (DIONE_DATA, else ./data)" },                                                   \
-    { .name = "remote", .type = OPT_FLAG, .offset = offsetof(struct common, remote),                           \
-      .help = "talk to a server" },                                                                            \
-    { .name = "url", .type = OPT_TEXT, .offset = offsetof(struct common, url), .value_name = "URL",            \
-      .help = "of that server (DIONE_URL, else http://127.0.0.1:8310)" },                                      \
-    { .name = "token", .type = OPT_TEXT, .offset = offsetof(struct common, token), .value_name = "TOKEN",      \
-      .help = "for that server (DIONE_TOKEN)" },                                                               \
-    { .name = "config", .letter = 'c', .type = OPT_TEXT, .offset = offsetof(struct common, config),            \
-      .value_name = "FILE", .help = "instead of wrangler.jsonc or wrangler.toml here" },                       \
-    { .name = "env", .letter = 'e', .type = OPT_TEXT, .offset = offsetof(struct common, env),                  \
-      .value_name = "NAME", .help = "the environment in that file" }
+#define OPTION_JSON { "json", 0, OPT_FLAG, COMMON_FIELD(json), NULL, "print JSON, for programs", 0, 0 }
+
+#define OPTIONS_COMMON \
+    { "local", 0, OPT_FLAG, COMMON_FIELD(local), NULL, "work on the data folder here (default)", 0, 0 }, \
+    { "data", 0, OPT_TEXT, COMMON_FIELD(data), "DIR", "the data folder (DIONE_DATA, else ./data)", 0, 0 }, \
+    { "remote", 0, OPT_FLAG, COMMON_FIELD(remote), NULL, "talk to a server", 0, 0 }, \
+    { "url", 0, OPT_TEXT, COMMON_FIELD(url), "URL", "of that server (DIONE_URL, else http://127.0.0.1:8310)", 0, 0 }, \
+    { "token", 0, OPT_TEXT, COMMON_FIELD(token), "TOKEN", "for that server (DIONE_TOKEN)", 0, 0 }, \
+    { "config", 'c', OPT_TEXT, COMMON_FIELD(config), "FILE", "instead of wrangler.jsonc or wrangler.toml here", 0, 0 }, \
+    { "env", 'e', OPT_TEXT, COMMON_FIELD(env), "NAME", "the environment in that file", 0, 0 }
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * config.h - what the commands read from wrangler.json, wrangler.jsonc or wrangler.toml in the current folder.
  *
- * The same keys as wrangler: `name`, `d1_databases` and `env.<name>.d1_databases`. One key of our own, `dione.url`, names
- * the server for --remote; wrangler warns about it and goes on.
+ * The same keys as wrangler: `name`, `d1_databases` and `env.<name>.d1_databases`. One key of our own,
+ * `dione.url`, names the server for --remote; wrangler warns about it and goes on.
  */
 #ifndef DIONE_CLI_CONFIG_H
 #define DIONE_CLI_CONFIG_H
@@ -25,8 +25,8 @@ struct config_database {
 };
 
 /*
- * Reads `path`, or when that is NULL the first of the three files that exists; none is fine. `env` (NULL: none) must
- * then exist in it.
+ * Reads `path`, or when that is NULL the first of the three files that exists; none is fine. `env` (NULL:
+ * none) must then exist in it.
  * Errors  INVALID with file and line; NOTFOUND a named file or environment is not there; IO.
  */
 enum status config_load(const char *path, const char *env, struct config *ret, struct error *err) MUST_CHECK;

@@ -25,8 +25,8 @@ static enum status open_library(struct error *err)
     void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
     if (!handle)
-        return error_set(err, STATUS_NOTFOUND, 0, "this command needs libcurl (Debian: apt install libcurl4): %s",
-                         dlerror());
+        return error_set(err, STATUS_NOTFOUND, 0,
+                         "this command needs libcurl (Debian: apt install libcurl4): %s", dlerror());
     for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
         void *found = dlsym(handle, symbols[i].name);
         if (!found)

@@ -1,8 +1,8 @@
 /*
  * curl_lib.h - libcurl, opened when the first request is made.
  *
- * Linking it would map some thirty libraries into `dione serve`, which never uses it. The types and options come from
- * curl's own header; only the calls go through this table.
+ * Linking it would map some thirty libraries into `dione serve`, which never uses it. The types and options
+ * come from curl's own header; only the calls go through this table.
  */
 #ifndef DIONE_CLI_CURL_LIB_H
 #define DIONE_CLI_CURL_LIB_H

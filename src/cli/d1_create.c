@@ -10,13 +10,14 @@ struct create_options {
     const char *location, *jurisdiction, *profile;
 };
 
+#define FIELD(name) offsetof(struct create_options, name)
+
 static const struct option_row options[] = {
-    { .name = "profile", .type = OPT_TEXT, .offset = offsetof(struct create_options, profile), .value_name = "PROFILE",
-      .help = "strict: D1's limits (default); wide: SQLite's, and transactions" },
-    { .name = "location", .type = OPT_TEXT, .offset = offsetof(struct create_options, location), .value_name = "REGION",
-      .help = "weur, eeur, apac, oc, wnam or enam; only noted down" },
-    { .name = "jurisdiction", .type = OPT_TEXT, .offset = offsetof(struct create_options, jurisdiction),
-      .value_name = "NAME", .help = "eu, fedramp or us; only noted down" },
+    { "profile", 0, OPT_TEXT, FIELD(profile), "PROFILE",
+      "strict: D1's limits (default); wide: SQLite's, and transactions", 0, 0 },
+    { "location", 0, OPT_TEXT, FIELD(location), "REGION",
+      "weur, eeur, apac, oc, wnam or enam; only noted down", 0, 0 },
+    { "jurisdiction", 0, OPT_TEXT, FIELD(jurisdiction), "NAME", "eu, fedramp or us; only noted down", 0, 0 },
     OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },

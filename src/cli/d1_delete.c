@@ -10,10 +10,11 @@ struct delete_options {
     bool yes;
 };
 
+#define FIELD(name) offsetof(struct delete_options, name)
+
 static const struct option_row options[] = {
-    { .name = "skip-confirmation", .letter = 'y', .type = OPT_FLAG, .offset = offsetof(struct delete_options, yes),
-      .help = "do not ask" },
-    { .name = "yes", .type = OPT_FLAG, .offset = offsetof(struct delete_options, yes), .help = "the same" },
+    { "skip-confirmation", 'y', OPT_FLAG, FIELD(yes), NULL, "do not ask", 0, 0 },
+    { "yes", 0, OPT_FLAG, FIELD(yes), NULL, "the same", 0, 0 },
     OPTIONS_COMMON,
     { 0 },
 };

@@ -12,13 +12,14 @@ struct execute_options {
     bool yes;
 };
 
+#define FIELD(name) offsetof(struct execute_options, name)
+
 static const struct option_row options[] = {
-    { .name = "command", .type = OPT_TEXT, .offset = offsetof(struct execute_options, command), .value_name = "SQL",
-      .help = "statements, separated by ';'; all take effect or none" },
-    { .name = "file", .type = OPT_TEXT, .offset = offsetof(struct execute_options, file), .value_name = "FILE",
-      .help = "a file of SQL of any size, - for standard input; all or nothing" },
-    { .name = "yes", .letter = 'y', .type = OPT_FLAG, .offset = offsetof(struct execute_options, yes),
-      .help = "as in wrangler; there is nothing to ask here" },
+    { "command", 0, OPT_TEXT, FIELD(command), "SQL",
+      "statements, separated by ';'; all take effect or none", 0, 0 },
+    { "file", 0, OPT_TEXT, FIELD(file), "FILE",
+      "a file of SQL of any size, - for standard input; all or nothing", 0, 0 },
+    { "yes", 'y', OPT_FLAG, FIELD(yes), NULL, "as in wrangler; there is nothing to ask here", 0, 0 },
     OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
@@ -47,7 +48,8 @@ static void print_totals_json(const struct json *totals)
     const struct json *meta = json_get(totals, "meta");
     struct buf text = { 0 };
 
-    buf_printf(&text, "[{\"results\":[{\"Total queries executed\":%.0f,\"Rows read\":%.0f,\"Rows written\":%.0f,"
+    buf_printf(&text,
+               "[{\"results\":[{\"Total queries executed\":%.0f,\"Rows read\":%.0f,\"Rows written\":%.0f,"
                "\"Database size (MB)\":\"%.2f\"}],\"success\":true,\"finalBookmark\":",
                json_double(json_get(totals, "num_queries")), json_double(json_get(meta, "rows_read")),
                json_double(json_get(meta, "rows_written")), json_double(json_get(meta, "size_after")) / 1e6);
@@ -116,6 +118,7 @@ const struct command d1_execute_command = {
     .options = options,
     .options_size = sizeof(struct execute_options),
     .run = run,
-    .notes = "NAME is a database's name or id, or a binding in wrangler.jsonc or wrangler.toml. A database of that\n"
-             "file comes to life when it is first used locally.",
+    .notes =
+        "NAME is a database's name or id, or a binding in wrangler.jsonc or wrangler.toml. A database of that\n"
+        "file comes to life when it is first used locally.",
 };

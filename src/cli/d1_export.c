@@ -1,8 +1,8 @@
 /*
  * d1_export.c - `dione d1 export`: the database as SQL text, or as the SQLite file it is.
  *
- * The server makes exports from a snapshot and blocks nobody, so unlike wrangler there is nothing to confirm. The file
- * appears under its name only when it is complete.
+ * The server makes exports from a snapshot and blocks nobody, so unlike wrangler there is nothing to confirm.
+ * The file appears under its name only when it is complete.
  */
 #include "cli/d1.h"
 #include "cli/files.h"
@@ -18,17 +18,16 @@ struct export_options {
     bool no_schema, no_data, yes;
 };
 
+#define FIELD(name) offsetof(struct export_options, name)
+
 static const struct option_row options[] = {
-    { .name = "output", .type = OPT_TEXT, .offset = offsetof(struct export_options, output), .value_name = "FILE",
-      .help = "where to write it; - for standard output" },
-    { .name = "format", .type = OPT_TEXT, .offset = offsetof(struct export_options, format), .value_name = "FORMAT",
-      .help = "sql (default), or sqlite: a database file" },
-    { .name = "table", .type = OPT_LIST, .offset = offsetof(struct export_options, tables), .value_name = "NAME",
-      .help = "only this table; may be repeated" },
-    { .name = "no-schema", .type = OPT_FLAG, .offset = offsetof(struct export_options, no_schema), .help = "only the rows" },
-    { .name = "no-data", .type = OPT_FLAG, .offset = offsetof(struct export_options, no_data), .help = "only the schema" },
-    { .name = "skip-confirmation", .letter = 'y', .type = OPT_FLAG, .offset = offsetof(struct export_options, yes),
-      .help = "as in wrangler; there is nothing to ask here" },
+    { "output", 0, OPT_TEXT, FIELD(output), "FILE", "where to write it; - for standard output", 0, 0 },
+    { "format", 0, OPT_TEXT, FIELD(format), "FORMAT", "sql (default), or sqlite: a database file", 0, 0 },
+    { "table", 0, OPT_LIST, FIELD(tables), "NAME", "only this table; may be repeated", 0, 0 },
+    { "no-schema", 0, OPT_FLAG, FIELD(no_schema), NULL, "only the rows", 0, 0 },
+    { "no-data", 0, OPT_FLAG, FIELD(no_data), NULL, "only the schema", 0, 0 },
+    { "skip-confirmation", 'y', OPT_FLAG, FIELD(yes), NULL,
+      "as in wrangler; there is nothing to ask here", 0, 0 },
     OPTIONS_COMMON,
     { 0 },
 };
@@ -37,8 +36,9 @@ static const struct option_row options[] = {
 
 static void append_request(struct buf *body, const struct export_options *o, struct slice bookmark)
 {
-    buf_printf(body, "{\"output_format\":\"polling\",\"dump_options\":{\"no_schema\":%s,\"no_data\":%s,\"tables\":[",
-               o->no_schema ? "true" : "false", o->no_data ? "true" : "false");
+    buf_printf(
+        body, "{\"output_format\":\"polling\",\"dump_options\":{\"no_schema\":%s,\"no_data\":%s,\"tables\":[",
+        o->no_schema ? "true" : "false", o->no_data ? "true" : "false");
     for (size_t i = 0; i < o->tables.n; i++) {
         buf_append_cstr(body, i ? "," : "");
         json_write_cstr(body, o->tables.items[i]);
@@ -86,7 +86,8 @@ static enum status wait_for_dump(struct session *s, const char *path, const stru
         show_messages(progress, answer.result);
         if (!json_is(json_get(answer.result, "success"), JSON_TRUE) || slice_eq(state, SLICE_LIT("error"))) {
             struct slice why = json_get_text(answer.result, "error");
-            st = error_set(err, STATUS_SQL, 0, "%.*s", SLICE_FMT(why.len ? why : SLICE_LIT("the export failed")));
+            st = error_set(err, STATUS_SQL, 0, "%.*s",
+                           SLICE_FMT(why.len ? why : SLICE_LIT("the export failed")));
         } else if (slice_eq(state, SLICE_LIT("complete"))) {
             *ret_url = url.ptr ? strndup(url.ptr, url.len) : NULL;
             if (!*ret_url)
@@ -97,8 +98,8 @@ static enum status wait_for_dump(struct session *s, const char *path, const stru
     return st;
 }
 
-static enum status export_sql(struct session *s, const struct database *d, const struct export_options *o, FILE *out,
-                              struct progress *progress, struct error *err)
+static enum status export_sql(struct session *s, const struct database *d, const struct export_options *o,
+                              FILE *out, struct progress *progress, struct error *err)
 {
     char *path = database_path(d, "/export"), *url = NULL;
 
@@ -112,8 +113,8 @@ static enum status export_sql(struct session *s, const struct database *d, const
     return st;
 }
 
-static enum status export_sqlite(struct session *s, const struct database *d, FILE *out, struct progress *progress,
-                                 struct error *err)
+static enum status export_sqlite(struct session *s, const struct database *d, FILE *out,
+                                 struct progress *progress, struct error *err)
 {
     char *path = database_path(d, "/export/sqlite");
 
@@ -130,11 +131,12 @@ static bool is_sqlite(const struct export_options *o)
     return o->format && strcmp(o->format, "sqlite") == 0;
 }
 
-static enum status write_to(struct session *s, const struct database *d, const struct export_options *o, FILE *out,
-                            struct error *err)
+static enum status write_to(struct session *s, const struct database *d, const struct export_options *o,
+                            FILE *out, struct error *err)
 {
     struct progress progress = { 0 };
-    enum status st = is_sqlite(o) ? export_sqlite(s, d, out, &progress, err) : export_sql(s, d, o, out, &progress, err);
+    enum status st = is_sqlite(o) ? export_sqlite(s, d, out, &progress, err)
+                                  : export_sql(s, d, o, out, &progress, err);
 
     progress_end(&progress);
     return st;
@@ -166,7 +168,8 @@ static enum status check(const struct export_options *o, struct error *err)
     if (o->no_schema && o->no_data)
         return error_set(err, STATUS_INVALID, 0, "with --no-schema and --no-data nothing is left to export");
     if (is_sqlite(o) && (o->tables.n || o->no_schema || o->no_data))
-        return error_set(err, STATUS_INVALID, 0, "--format sqlite is the whole database; --table, --no-schema and "
+        return error_set(err, STATUS_INVALID, 0,
+                         "--format sqlite is the whole database; --table, --no-schema and "
                          "--no-data are for --format sql");
     return STATUS_OK;
 }

@@ -15,19 +15,16 @@ struct insights_options {
     int64_t limit;
 };
 
+#define FIELD(name) offsetof(struct insights_options, name)
+
 static const struct option_row options[] = {
-    { .name = "time-period", .type = OPT_TEXT, .offset = offsetof(struct insights_options, period),
-      .value_name = "PERIOD", .help = "how far back: 30m, 12h, 7d (default 1d, at most 31d)" },
-    { .name = "sort-by", .type = OPT_TEXT, .offset = offsetof(struct insights_options, sort_by), .value_name = "FIELD",
-      .help = "time (default), reads, writes or count" },
-    { .name = "sort-type", .type = OPT_TEXT, .offset = offsetof(struct insights_options, sort_type),
-      .value_name = "TYPE", .help = "sum (default) or avg" },
-    { .name = "sort-direction", .type = OPT_TEXT, .offset = offsetof(struct insights_options, direction),
-      .value_name = "DIR", .help = "DESC (default) or ASC" },
-    { .name = "limit", .type = OPT_INT, .offset = offsetof(struct insights_options, limit), .value_name = "N",
-      .help = "how many statements (default 5)", .min = 1, .max = MAX_LIMIT },
-    { .name = "count", .type = OPT_INT, .offset = offsetof(struct insights_options, limit), .value_name = "N",
-      .help = "old name of --limit", .min = 1, .max = MAX_LIMIT },
+    { "time-period", 0, OPT_TEXT, FIELD(period), "PERIOD",
+      "how far back: 30m, 12h, 7d (default 1d, at most 31d)", 0, 0 },
+    { "sort-by", 0, OPT_TEXT, FIELD(sort_by), "FIELD", "time (default), reads, writes or count", 0, 0 },
+    { "sort-type", 0, OPT_TEXT, FIELD(sort_type), "TYPE", "sum (default) or avg", 0, 0 },
+    { "sort-direction", 0, OPT_TEXT, FIELD(direction), "DIR", "DESC (default) or ASC", 0, 0 },
+    { "limit", 0, OPT_INT, FIELD(limit), "N", "how many statements (default 5)", 1, MAX_LIMIT },
+    { "count", 0, OPT_INT, FIELD(limit), "N", "old name of --limit", 1, MAX_LIMIT },
     OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
@@ -48,8 +45,8 @@ static enum status period_ms(const char *text, int64_t *ret, struct error *err)
             *ret = (int64_t)n * units[i].ms;
             return STATUS_OK;
         }
-    return error_set(err, STATUS_INVALID, 0, "--time-period is a number with m, h or d, at most %dd, not '%s'", MAX_DAYS,
-                     text);
+    return error_set(err, STATUS_INVALID, 0,
+                     "--time-period is a number with m, h or d, at most %dd, not '%s'", MAX_DAYS, text);
 }
 
 /* The option's value, when it is one of the list; the first one is the default. */
@@ -116,7 +113,8 @@ static void append_entry(struct buf *out, const struct json *group, bool with_da
     buf_append_cstr(out, "{\"query\":");
     json_write_text(out, json_get_text(where, "query"));
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-        append_number(out, columns[i].name, json_double(json_get(json_get(group, columns[i].group), columns[i].field)));
+        append_number(out, columns[i].name,
+                      json_double(json_get(json_get(group, columns[i].group), columns[i].field)));
     append_number(out, "numberOfTimesRun", json_double(json_get(group, "count")));
     append_number(out, "queryEfficiency", read > 0 ? returned / read : 0);
     if (with_database) {

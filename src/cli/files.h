@@ -14,8 +14,8 @@ enum status file_read(const char *path, struct buf *ret, struct error *err) MUST
 enum status folder_make(const char *path, unsigned mode, struct error *err) MUST_CHECK;
 
 /*
- * A file that appears under its name only when it is complete: written beside it, synced, then renamed over it. What was
- * there before stays until then, and for good when the writing fails.
+ * A file that appears under its name only when it is complete: written beside it, synced, then renamed over
+ * it. What was there before stays until then, and for good when the writing fails.
  */
 struct new_file {
     FILE *stream; /* write here */

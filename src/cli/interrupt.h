@@ -1,8 +1,8 @@
 /*
  * interrupt.h - Ctrl-C, so that a command tidies up before it ends.
  *
- * The first SIGINT or SIGTERM sets a flag and wakes blocking calls of the main thread; transfers and prompts look at the
- * flag and end with STATUS_STOPPING. The second one ends the process at once. Main thread.
+ * The first SIGINT or SIGTERM sets a flag and wakes blocking calls of the main thread; transfers and prompts
+ * look at the flag and end with STATUS_STOPPING. The second one ends the process at once. Main thread.
  */
 #ifndef DIONE_CLI_INTERRUPT_H
 #define DIONE_CLI_INTERRUPT_H

@@ -1,8 +1,8 @@
 /*
  * line_editor.c - see line_editor.h; libedit underneath.
  *
- * Ctrl-C is a key here, not a signal: libedit retries a read that a signal interrupted, so a handler could not make it
- * give the line up.
+ * Ctrl-C is a key here, not a signal: libedit retries a read that a signal interrupted, so a handler could
+ * not make it give the line up. With the terminal's signal keys off, Ctrl-Z becomes a key too.
  */
 #include "cli/line_editor.h"
 
@@ -10,6 +10,7 @@
 
 #include <histedit.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -39,6 +40,14 @@ static unsigned char on_ctrl_c(EditLine *edit, int key)
     el_get(edit, EL_CLIENTDATA, (void **)&e);
     e->dropped = true;
     return CC_EOF;
+}
+
+static unsigned char on_ctrl_z(EditLine *edit, int key)
+{
+    (void)edit;
+    (void)key;
+    (void)raise(SIGTSTP); /* libedit's handler gives the terminal back first */
+    return CC_REDISPLAY;
 }
 
 /* The path of the history file, its folder made; NULL when there is no home or it cannot be written. */
@@ -92,7 +101,7 @@ struct line_editor *line_editor_new(void)
     e = calloc(1, sizeof(*e));
     if (!e)
         abort();
-    if (!setlocale(LC_CTYPE, "")  || MB_CUR_MAX == 1)
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
         (void)setlocale(LC_CTYPE, "C.UTF-8"); /* the text is UTF-8, whatever the locale says */
     load_history(e);
     e->prompt = "";
@@ -107,9 +116,11 @@ struct line_editor *line_editor_new(void)
     el_set(e->edit, EL_EDITOR, "emacs");
     el_set(e->edit, EL_SIGNAL, 1); /* the terminal is set right for Ctrl-Z and for a change of its size */
     el_source(e->edit, NULL);      /* ~/.editrc */
-    el_set(e->edit, EL_SETTY, "-d", "intr=", NULL);
+    el_set(e->edit, EL_SETTY, "-d", "-isig", NULL);
     el_set(e->edit, EL_ADDFN, "dione-drop", "Drop the line", on_ctrl_c);
+    el_set(e->edit, EL_ADDFN, "dione-suspend", "Stop the process", on_ctrl_z);
     el_set(e->edit, EL_BIND, "^C", "dione-drop", NULL);
+    el_set(e->edit, EL_BIND, "^Z", "dione-suspend", NULL);
     return e;
 }
 

@@ -10,7 +10,7 @@
 
 struct line_editor;
 
-/* The history is read from $XDG_STATE_HOME/dione/history (~/.local/state/dione/history). NULL: no terminal to edit on. */
+/* With the history of $XDG_STATE_HOME/dione/history (~/.local/state/dione/history). NULL: no terminal here. */
 struct line_editor *line_editor_new(void);
 /* Writes the history, which only its owner may read. NULL is fine. */
 void line_editor_free(struct line_editor *e);

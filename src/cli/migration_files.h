@@ -15,9 +15,9 @@ struct migration_files {
 };
 
 /*
- * The files below `folder` that match `pattern`, a shell pattern relative to it: "*.sql", or one that goes through
- * folders, as drizzle's layout needs. By the number before the first '_', then by name; names without a number come last.
- * NOTFOUND: the folder does not exist.
+ * The files below `folder` that match `pattern`, a shell pattern relative to it: "*.sql", or one that goes
+ * through folders, as drizzle's layout needs. By the number before the first '_', then by name; names without
+ * a number come last. NOTFOUND: the folder does not exist.
  */
 enum status migration_files_find(const char *folder, const char *pattern, struct migration_files *ret,
                                  struct error *err) MUST_CHECK;

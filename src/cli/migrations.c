@@ -1,8 +1,8 @@
 /*
  * migrations.c - `dione d1 migrations create|list|apply`.
  *
- * Interchangeable with wrangler's: the same folder, file names, order and table, so a project can go back and forth. Each
- * file and its row in the table are one atomic batch.
+ * Interchangeable with wrangler's: the same folder, file names, order and table, so a project can go back and
+ * forth. Each file and its row in the table are one atomic batch.
  */
 #include "base/clock.h"
 #include "cli/d1.h"
@@ -25,14 +25,15 @@ struct migrations_options {
     bool yes;
 };
 
+#define FIELD(name) offsetof(struct migrations_options, name)
+
 static const struct option_row options[] = {
     OPTIONS_COMMON,
     { 0 },
 };
 
 static const struct option_row apply_options[] = {
-    { .name = "yes", .letter = 'y', .type = OPT_FLAG, .offset = offsetof(struct migrations_options, yes),
-      .help = "do not ask" },
+    { "yes", 'y', OPT_FLAG, FIELD(yes), NULL, "do not ask", 0, 0 },
     OPTIONS_COMMON,
     { 0 },
 };
@@ -77,26 +78,31 @@ static enum status relative_pattern(struct slice pattern, struct slice folder, c
         rest = SLICE_LIT("*.sql");
     } else if (!slice_eq(folder, SLICE_LIT("."))) {
         if (!slice_starts(rest, folder) || rest.len < folder.len + 2 || rest.ptr[folder.len] != '/')
-            return error_set(err, STATUS_INVALID, 0, "migrations_pattern '%.*s' must start with migrations_dir '%.*s/'",
+            return error_set(err, STATUS_INVALID, 0,
+                             "migrations_pattern '%.*s' must start with migrations_dir '%.*s/'",
                              SLICE_FMT(pattern), SLICE_FMT(folder));
         rest = slice_from(rest, folder.len + 1);
     }
     if (memmem(rest.ptr, rest.len, "**", 2))
-        return error_set(err, STATUS_NOTIMPL, 0, "migrations_pattern with ** is not supported; name the depth, as in "
-                         "%.*s/*/migration.sql", SLICE_FMT(folder));
+        return error_set(err, STATUS_NOTIMPL, 0,
+                         "migrations_pattern with ** is not supported; name the depth, as in "
+                         "%.*s/*/migration.sql",
+                         SLICE_FMT(folder));
     *ret = strndup(rest.ptr, rest.len);
     if (!*ret)
         abort();
     return STATUS_OK;
 }
 
-static enum status place_of(const struct config *config, const char *database, struct place *ret, struct error *err)
+static enum status place_of(const struct config *config, const char *database, struct place *ret,
+                            struct error *err)
 {
     struct config_database entry = { 0 };
     struct place p = { 0 };
 
     (void)config_find_database(config, slice_cstr(database), &entry); /* not there: the defaults */
-    struct slice folder = without_dot_slash(entry.migrations_dir.len ? entry.migrations_dir : SLICE_LIT(DEFAULT_FOLDER));
+    struct slice folder = without_dot_slash(entry.migrations_dir.len ? entry.migrations_dir
+                                                                     : SLICE_LIT(DEFAULT_FOLDER));
     enum status st = relative_pattern(entry.migrations_pattern, folder, &p.pattern, err);
     if (st != STATUS_OK)
         return st;
@@ -205,7 +211,8 @@ static enum status make_table(struct work *w, struct error *err)
     sql_append_identifier(&sql, w->place.table);
     buf_append_cstr(&sql, "(\n\t\tid         INTEGER PRIMARY KEY AUTOINCREMENT,\n\t\tname       TEXT UNIQUE,\n"
                     "\t\tapplied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL\n);");
-    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
+    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE,
+                                &answer, err);
     buf_release(&sql);
     api_answer_release(&answer);
     return st;
@@ -229,7 +236,8 @@ static enum status drop_applied(struct work *w, struct error *err)
     buf_append_cstr(&sql, "SELECT *\n\t\tFROM ");
     sql_append_identifier(&sql, w->place.table);
     buf_append_cstr(&sql, "\n\t\tORDER BY id");
-    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
+    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE,
+                                &answer, err);
     buf_release(&sql);
     if (st != STATUS_OK)
         return st;

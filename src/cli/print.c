@@ -106,7 +106,8 @@ void print_note(const char *fmt, ...)
 static bool is_yes(struct slice answer)
 {
     answer = slice_trim(answer);
-    return answer.len == 0 || slice_eq_nocase(answer, SLICE_LIT("y")) || slice_eq_nocase(answer, SLICE_LIT("yes"));
+    return answer.len == 0 || slice_eq_nocase(answer, SLICE_LIT("y")) ||
+           slice_eq_nocase(answer, SLICE_LIT("yes"));
 }
 
 enum status ask(const char *question, bool unattended, bool *ret, struct error *err)

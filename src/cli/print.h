@@ -6,8 +6,8 @@
 #include "base/error.h"
 
 /*
- * Appends JSON text laid out as JSON.stringify(value, null, 2) does. `text` is well-formed JSON; strings and numbers
- * are kept as written.
+ * Appends JSON text laid out as JSON.stringify(value, null, 2) does. `text` is well-formed JSON; strings and
+ * numbers are kept as written.
  */
 void json_indent(struct slice text, struct buf *out);
 /* The same to standard output, with a newline. */

@@ -1,8 +1,8 @@
 /*
  * progress.h - one line on standard error that says how far a long transfer is.
  *
- * Only on a terminal, only after a moment (quick commands stay quiet), at most ten times a second, and always wiped in
- * the end. Main thread.
+ * Only on a terminal, only after a moment (quick commands stay quiet), at most ten times a second, and always
+ * wiped in the end. Main thread.
  */
 #ifndef DIONE_CLI_PROGRESS_H
 #define DIONE_CLI_PROGRESS_H

@@ -5,8 +5,8 @@
 #include "cli/session.h"
 
 /*
- * How rows come back. Objects are what programs get from wrangler --json; arrays keep two columns of one name apart and
- * name the columns of an empty result, so they are what tables are drawn from.
+ * How rows come back. Objects are what programs get from wrangler --json; arrays keep two columns of one name
+ * apart and name the columns of an empty result, so they are what tables are drawn from.
  */
 enum query_form { QUERY_OBJECTS, QUERY_ARRAYS };
 

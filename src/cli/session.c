@@ -38,7 +38,8 @@ static enum status open_api(const struct common *common, bool create, struct ses
 {
     struct slice from_config = config_url(&s->config);
     char *config_text = from_config.ptr ? strndup(from_config.ptr, from_config.len) : NULL;
-    char *url = without_slash(first_of(first_of(common->url, variable("DIONE_URL"), config_text), DEFAULT_URL, NULL));
+    char *url = without_slash(
+        first_of(first_of(common->url, variable("DIONE_URL"), config_text), DEFAULT_URL, NULL));
     const struct api_options options = {
         .remote = s->remote,
         .url = url,

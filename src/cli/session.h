@@ -32,11 +32,13 @@ struct database {
 };
 
 /*
- * Finds the database that `wanted` names: a name, id or binding of the configuration, or else a name or id the server
- * knows. As with wrangler, a database of the configuration comes to life when it is first used locally.
+ * Finds the database that `wanted` names: a name, id or binding of the configuration, or else a name or id
+ * the server knows. As with wrangler, a database of the configuration comes to life when it is first used
+ * locally.
  * Errors  NODB, saying how to create it; those of the API.
  */
-enum status database_find(struct session *s, const char *wanted, struct database *ret, struct error *err) MUST_CHECK;
+enum status database_find(struct session *s, const char *wanted, struct database *ret,
+                          struct error *err) MUST_CHECK;
 void database_release(struct database *d);
 
 /* The path of a call on the database, "/query". The caller frees it. */

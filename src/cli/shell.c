@@ -1,8 +1,9 @@
 /*
  * shell.c - `dione shell`: SQL at a prompt, or from a pipe.
  *
- * Lines gather until SQLite calls them complete, then go as one request; a line that starts with '.' is a command of the
- * shell. At a prompt an error is shown and the session goes on; from a pipe the first one ends it.
+ * Lines gather until SQLite calls them complete, then go as one request; a line that starts with '.' is a
+ * command of the shell. At a prompt an error is shown and the session goes on; from a pipe the first one ends
+ * it.
  */
 #include "cli/shell.h"
 
@@ -134,7 +135,8 @@ static enum status print_column(struct shell *sh, const char *sql, struct slice 
 {
     struct api_answer answer = { 0 };
 
-    enum status st = query_send(&sh->session, &sh->database, QUERY_ARRAYS, slice_cstr(sql), param, &answer, err);
+    enum status st = query_send(&sh->session, &sh->database, QUERY_ARRAYS, slice_cstr(sql), param, &answer,
+                                err);
     if (st == STATUS_OK) {
         const struct json *first = json_is(answer.result, JSON_ARRAY) ? answer.result->child : NULL;
         const struct json *rows = json_get(json_get(first, "results"), "rows");
@@ -158,10 +160,15 @@ static enum status print_tables(struct shell *sh, struct slice arg, struct error
 static enum status print_schema(struct shell *sh, struct slice arg, struct error *err)
 {
     if (!arg.len)
-        return print_column(sh, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
-                            " AND substr(name, 1, 4) <> '_cf_' ORDER BY rowid", SLICE_NONE, ";", err);
-    return print_column(sh, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name = ?1 COLLATE NOCASE"
-                        " ORDER BY rowid", arg, ";", err);
+        return print_column(
+            sh,
+            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
+            " AND substr(name, 1, 4) <> '_cf_' ORDER BY rowid",
+            SLICE_NONE, ";", err);
+    return print_column(sh,
+                        "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name = ?1 COLLATE NOCASE"
+                        " ORDER BY rowid",
+                        arg, ";", err);
 }
 
 static enum status set_mode(struct shell *sh, struct slice arg, struct error *err)

@@ -1,7 +1,8 @@
 /*
  * statement.h - SQL text as it is typed: where a statement ends, what a line leaves open.
  *
- * Whether a text is complete is SQLite's own question (sqlite3_complete knows triggers); the rest is here. Pure functions.
+ * Whether a text is complete is SQLite's own question (sqlite3_complete knows triggers); the rest is here.
+ * Pure functions.
  */
 #ifndef DIONE_CLI_STATEMENT_H
 #define DIONE_CLI_STATEMENT_H

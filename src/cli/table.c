@@ -64,8 +64,8 @@ static void append_control(struct buf *out, unsigned cp)
 /* Characters that act instead of being seen: controls, and those that reorder the text around them. */
 static bool is_control(unsigned cp)
 {
-    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) || (cp >= 0x2028 && cp <= 0x202E) ||
-           (cp >= 0x2066 && cp <= 0x2069);
+    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) ||
+           (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069);
 }
 
 static void append_visible(struct buf *out, struct slice s)
@@ -235,8 +235,8 @@ static size_t sum_capped(const size_t *widths, size_t n, size_t cap)
 }
 
 /*
- * Cuts widths so that the line fits max_width: one cap for all, as high as it goes, so that narrow columns stay whole
- * and the wide ones pay. False: the cap would be below what is readable.
+ * Cuts widths so that the line fits max_width: one cap for all, as high as it goes, so that narrow columns
+ * stay whole and the wide ones pay. False: the cap would be below what is readable.
  */
 static bool fit_widths(size_t *widths, size_t n, size_t max_width)
 {

@@ -15,15 +15,14 @@ struct token_options {
     bool read_only;
 };
 
+#define FIELD(name) offsetof(struct token_options, name)
+
 static const struct option_row create_options[] = {
-    { .name = "name", .type = OPT_TEXT, .offset = offsetof(struct token_options, name), .value_name = "NAME",
-      .help = "what it is for; shown by `dione token list`" },
-    { .name = "read-only", .type = OPT_FLAG, .offset = offsetof(struct token_options, read_only),
-      .help = "may not change anything" },
-    { .name = "database", .type = OPT_TEXT, .offset = offsetof(struct token_options, database), .value_name = "NAME",
-      .help = "good for this database only" },
-    { .name = "expires", .type = OPT_TEXT, .offset = offsetof(struct token_options, expires), .value_name = "WHEN",
-      .help = "30d, 12h, 15m, or a date: 2027-01-31, 2027-01-31T12:00Z" },
+    { "name", 0, OPT_TEXT, FIELD(name), "NAME", "what it is for; shown by `dione token list`", 0, 0 },
+    { "read-only", 0, OPT_FLAG, FIELD(read_only), NULL, "may not change anything", 0, 0 },
+    { "database", 0, OPT_TEXT, FIELD(database), "NAME", "good for this database only", 0, 0 },
+    { "expires", 0, OPT_TEXT, FIELD(expires), "WHEN",
+      "30d, 12h, 15m, or a date: 2027-01-31, 2027-01-31T12:00Z", 0, 0 },
     OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
@@ -63,7 +62,8 @@ static enum status append_expiry(struct buf *body, const char *expires, struct e
     if (!read_expiry(slice_cstr(expires), now, &at))
         return error_set(err, STATUS_INVALID, 0, "--expires takes 30d, 12h, 15m or a date, not '%s'", expires);
     if (at <= now || at > last_ms)
-        return error_set(err, STATUS_INVALID, 0, "--expires %s is %s", expires, at <= now ? "in the past" : "too far away");
+        return error_set(err, STATUS_INVALID, 0, "--expires %s is %s", expires,
+                         at <= now ? "in the past" : "too far away");
     clock_iso(at, iso);
     buf_printf(body, ",\"expires_at\":\"%s\"", iso);
     return STATUS_OK;

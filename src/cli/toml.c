@@ -1,8 +1,8 @@
 /*
  * toml.c - the parser of toml.h: recursive descent over one cursor, depth-bounded.
  *
- * The grammar is small; the rules about who may add to which table are not. Every table remembers how it came to be
- * (enum origin), and find_table is the one place that decides:
+ * The grammar is small; the rules about who may add to which table are not. Every table remembers how it came
+ * to be (enum origin), and find_table is the one place that decides:
  *   - a header [a.b] may pass through any table but an inline one, and define one that only longer headers implied;
  *   - a dotted key a.b = 1 may pass only through tables that dotted keys of the same section made;
  *   - what a value made (inline table, array) is closed.
@@ -61,7 +61,8 @@ static enum status name_error(struct reader *r, struct slice name, const char *w
 
 static enum status no_memory(struct reader *r)
 {
-    return error_set(r->err, STATUS_NOMEM, 0, "TOML text needs more than %zu bytes of memory", r->arena->limit_bytes);
+    return error_set(r->err, STATUS_NOMEM, 0, "TOML text needs more than %zu bytes of memory",
+                     r->arena->limit_bytes);
 }
 
 static bool at(const struct reader *r, char c)
@@ -310,8 +311,8 @@ static size_t time_len(struct slice s)
     int hour, minute, second;
     size_t n = 8;
 
-    if (!digits_at(s, 0, 2, &hour) || !char_at(s, 2, ":") || !digits_at(s, 3, 2, &minute) || !char_at(s, 5, ":") ||
-        !digits_at(s, 6, 2, &second) || hour > 23 || minute > 59 || second > 60)
+    if (!digits_at(s, 0, 2, &hour) || !char_at(s, 2, ":") || !digits_at(s, 3, 2, &minute) ||
+        !char_at(s, 5, ":") || !digits_at(s, 6, 2, &second) || hour > 23 || minute > 59 || second > 60)
         return 0;
     if (!char_at(s, 8, "."))
         return n;
@@ -496,7 +497,8 @@ static enum status take_scalar(struct reader *r, struct json *v)
     struct slice s = take_word(r);
 
     if (s.len == 0)
-        return syntax(r, r->p >= r->end || at(r, '\n') || at(r, '\r') ? "value missing" : "unexpected character");
+        return syntax(r, r->p >= r->end || at(r, '\n') || at(r, '\r') ? "value missing"
+                                                                      : "unexpected character");
     if (slice_eq(s, SLICE_LIT("true")) || slice_eq(s, SLICE_LIT("false"))) {
         v->type = s.len == 4 ? JSON_TRUE : JSON_FALSE;
         return STATUS_OK;
@@ -553,7 +555,8 @@ static enum status take_key_part(struct reader *r, struct slice *ret)
     if (at(r, '"') || at(r, '\''))
         return take_string(r, ret);
     const char *from = r->p;
-    while (r->p < r->end && (is_digit(*r->p) || ((*r->p | 32) >= 'a' && (*r->p | 32) <= 'z') || at(r, '_') || at(r, '-')))
+    while (r->p < r->end &&
+           (is_digit(*r->p) || ((*r->p | 32) >= 'a' && (*r->p | 32) <= 'z') || at(r, '_') || at(r, '-')))
         r->p++;
     if (r->p == from)
         return syntax(r, "key expected");

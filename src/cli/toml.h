@@ -1,10 +1,10 @@
 /*
  * toml.h - reads TOML 1.0 (wrangler.toml) into the tree of json.h.
  *
- * One tree for wrangler.toml and wrangler.jsonc, so the code that looks things up knows nothing of the syntax.
- * Tables become OBJECT, arrays ARRAY. Integers become NUMBER in decimal, whatever base they were written in; floats keep
- * their value, with "inf", "-inf" and "nan" as text. Dates and times become STRING, checked and as written.
- * Pure function; any thread.
+ * One tree for wrangler.toml and wrangler.jsonc, so the code that looks things up knows nothing of the
+ * syntax. Tables become OBJECT, arrays ARRAY. Integers become NUMBER in decimal, whatever base they were
+ * written in; floats keep their value, with "inf", "-inf" and "nan" as text. Dates and times become STRING,
+ * checked and as written. Pure function; any thread.
  */
 #ifndef DIONE_CLI_TOML_H
 #define DIONE_CLI_TOML_H

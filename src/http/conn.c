@@ -22,6 +22,7 @@ enum {
     REQUEST_ARENA_BYTES = 256 << 20, /* a body's tree and its copies */
     LINGER_MS = 5000,
     FILE_CHUNK_BYTES = 256 * 1024,
+    LEAST_PROGRESS_BYTES = 64 * 1024, /* of a body, within each request_timeout_ms */
 };
 
 static const unsigned next_states[] = {
@@ -141,7 +142,7 @@ static void request_begin(struct conn *c)
     };
     c->url = SLICE_NONE;
     c->head_bytes = 0;
-    c->body_bytes = 0;
+    c->body_bytes = c->timed_bytes = 0;
     c->body_limit = 0;
     c->sink = NULL;
     c->body_paused = false;
@@ -329,10 +330,14 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
 
     if (c->state != CONN_BODY)
         return HPE_PAUSED;
-    set_deadline(c, c->share->opt->request_timeout_ms);
     c->body_bytes += len;
     if (c->body_bytes > c->body_limit)
         return HPE_USER;
+    /* A drip does not count as progress. */
+    if (c->body_bytes - c->timed_bytes >= LEAST_PROGRESS_BYTES) {
+        c->timed_bytes = c->body_bytes;
+        set_deadline(c, c->share->opt->request_timeout_ms);
+    }
     if (c->sink) {
         c->sink->on_data(&c->req, slice_of(at, len));
         return c->body_paused || c->state != CONN_BODY ? HPE_PAUSED : 0;

@@ -52,6 +52,7 @@ struct conn {
     const char *lent, *lent_end; /* what conn_parse was given: slices into it die when it returns */
     size_t head_bytes;
     uint64_t body_bytes, body_limit;
+    uint64_t timed_bytes; /* body_bytes when the deadline was last set */
     const struct http_sink *sink;
 
     struct buf extra_headers;

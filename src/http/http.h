@@ -76,7 +76,7 @@ struct http_options {
     void (*fail)(struct http_request *req, const struct error *err);
     struct pool *file_pool;     /* reads files for http_respond_file */
     size_t body_limit;          /* bytes */
-    int64_t request_timeout_ms; /* to receive a head; and between two pieces of a body */
+    int64_t request_timeout_ms; /* to receive a head; each further 64 KiB of a body, or its rest; to take an answer on */
     int64_t idle_timeout_ms;    /* a kept-alive connection without a request */
     size_t max_connections;
 };

@@ -163,8 +163,9 @@ static void deliver_listen(struct loop_msg *msg)
 static bool split_address(const char *address, char host[256], char port[8])
 {
     const char *colon = strrchr(address, ':');
+    uint64_t number;
 
-    if (!colon || colon == address || !colon[1] || strlen(colon + 1) > 5)
+    if (!colon || colon == address || strlen(colon + 1) > 5 || !slice_to_u64(slice_cstr(colon + 1), 65535, &number))
         return false;
     size_t len = (size_t)(colon - address);
     if (address[0] == '[' && address[len - 1] == ']') {
@@ -201,7 +202,7 @@ bool http_address_is_loopback(const char *address)
     struct addrinfo *list;
 
     if (resolve(address, &list) != 0)
-        return false;
+        return true; /* listening on it will say what is wrong */
     bool all = true;
     for (const struct addrinfo *a = list; a; a = a->ai_next)
         all = all && is_loopback(a->ai_addr);
@@ -227,8 +228,8 @@ enum status http_server_listen(struct http_server *s, const char *address, int *
     int on = 1, rc = resolve(address, &list);
 
     if (rc != 0)
-        return error_set(err, STATUS_INVALID, 0, "cannot listen on '%s': %s; give HOST:PORT", address,
-                         gai_strerror(rc));
+        return error_set(err, STATUS_INVALID, 0, "cannot listen on '%s': it is no HOST:PORT, such as 127.0.0.1:8310 or [::1]:8310",
+                         address);
     int fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* if it fails, bind says so */

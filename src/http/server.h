@@ -11,7 +11,7 @@ struct http_server *http_server_new(const struct http_options *opt, struct loop 
  * *ret_port is the real port. IO: says why not, in words (address in use, permission).
  */
 enum status http_server_listen(struct http_server *s, const char *address, int *ret_port, struct error *err) MUST_CHECK;
-/* Whether HOST of "HOST:PORT" is a loopback address. */
+/* Whether HOST of "HOST:PORT" is a loopback address. An address that makes no sense counts as one. */
 bool http_address_is_loopback(const char *address);
 /* Gives a connected stream socket to the server, which then owns it. Any thread. */
 void http_server_adopt(struct http_server *s, int fd);

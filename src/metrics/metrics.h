@@ -40,7 +40,7 @@ enum status metrics_flush(struct metrics *m, struct error *err) MUST_CHECK;
 /* Drops everything about a database that was deleted. Blocking. */
 enum status metrics_forget(struct metrics *m, const char *uuid, struct error *err) MUST_CHECK;
 
-/* ---- questions: blocking ---- */
+/* ---- questions: blocking; fn runs with the control database locked, so it must not call the store ---- */
 
 /* The hours that overlap [from_ms, to_ms], of one database ("": of all). */
 struct metrics_filter {

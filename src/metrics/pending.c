@@ -1,6 +1,7 @@
 /* pending.c - see pending.h. */
 #include "metrics/pending.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static_assert(sizeof(struct pending_key) == UUID_LEN + 4 + sizeof(int64_t), "keys are hashed as bytes");

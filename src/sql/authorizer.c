@@ -11,28 +11,32 @@
 
 #include <stdlib.h>
 
-/* Sorted, for bsearch. */
+/* Sorted, for bsearch. SQLite passes CURRENT_TIMESTAMP and its kin as they were typed, so case doesn't count. */
 static const char *const strict_functions[] = {
-    "->", "->>", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "avg", "bm25", "ceil", "changes",
-    "char", "coalesce", "concat", "concat_ws", "cos", "cosh", "count", "cume_dist", "current_date", "current_time",
-    "current_timestamp", "date", "datetime", "degrees", "dense_rank", "exp", "first_value", "floor", "format", "glob",
-    "group_concat", "hex", "highlight", "ifnull", "iif", "instr", "json", "json_array", "json_array_length", "json_each",
-    "json_extract", "json_group_array", "json_group_object", "json_insert", "json_object", "json_patch", "json_quote",
-    "json_remove", "json_replace", "json_set", "json_tree", "json_type", "json_valid", "jsonb", "jsonb_array",
-    "jsonb_extract", "jsonb_group_array", "jsonb_group_object", "jsonb_insert", "jsonb_object", "jsonb_patch",
-    "jsonb_remove", "jsonb_replace", "jsonb_set", "julianday", "lag", "last_insert_rowid", "last_value", "lead", "length",
-    "like", "likelihood", "likely", "ln", "load_extension", "log", "log2", "lower", "ltrim", "match", "max", "max_scalar",
-    "min", "min_scalar", "mod", "nth_value", "ntile", "nullif", "octet_length", "percent_rank", "pi", "pow", "printf",
-    "quote", "radians", "random", "randomblob", "rank", "replace", "round", "row_number", "rtrim", "rtreecheck", "sign",
-    "sin", "sinh", "snippet", "soundex", "sqlite_drop_column", "sqlite_rename_column", "sqlite_rename_quotefix",
-    "sqlite_rename_table", "sqlite_rename_test", "sqrt", "strftime", "string_agg", "substr", "substring", "sum", "tan",
-    "tanh", "time", "timediff", "total", "total_changes", "trim", "trunc", "typeof", "unhex", "unicode", "unixepoch",
-    "unlikely", "upper", "zeroblob",
+    "->", "->>", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "avg", "bm25",
+    "ceil", "changes", "char", "coalesce", "concat", "concat_ws", "cos", "cosh", "count",
+    "cume_dist", "current_date", "current_time", "current_timestamp", "date", "datetime", "degrees",
+    "dense_rank", "exp", "first_value", "floor", "format", "glob", "group_concat", "hex",
+    "highlight", "ifnull", "iif", "instr", "json", "json_array", "json_array_length", "json_each",
+    "json_extract", "json_group_array", "json_group_object", "json_insert", "json_object",
+    "json_patch", "json_quote", "json_remove", "json_replace", "json_set", "json_tree", "json_type",
+    "json_valid", "jsonb", "jsonb_array", "jsonb_extract", "jsonb_group_array",
+    "jsonb_group_object", "jsonb_insert", "jsonb_object", "jsonb_patch", "jsonb_remove",
+    "jsonb_replace", "jsonb_set", "julianday", "lag", "last_insert_rowid", "last_value", "lead",
+    "length", "like", "likelihood", "likely", "ln", "load_extension", "log", "log2", "lower",
+    "ltrim", "match", "max", "max_scalar", "min", "min_scalar", "mod", "nth_value", "ntile",
+    "nullif", "octet_length", "percent_rank", "pi", "pow", "printf", "quote", "radians", "random",
+    "randomblob", "rank", "replace", "round", "row_number", "rtreecheck", "rtrim", "sign", "sin",
+    "sinh", "snippet", "soundex", "sqlite_drop_column", "sqlite_rename_column",
+    "sqlite_rename_quotefix", "sqlite_rename_table", "sqlite_rename_test", "sqrt", "strftime",
+    "string_agg", "substr", "substring", "sum", "tan", "tanh", "time", "timediff", "total",
+    "total_changes", "trim", "trunc", "typeof", "unhex", "unicode", "unixepoch", "unlikely",
+    "upper", "zeroblob",
 };
 
 static int compare_name(const void *key, const void *element)
 {
-    return strcmp(key, *(const char *const *)element);
+    return strcasecmp(key, *(const char *const *)element);
 }
 
 static bool is_one_of(const char *name, const char *const *sorted, size_t n)
@@ -128,14 +132,27 @@ static bool is_boolean_word(const char *v)
     return false;
 }
 
+/* Decimal or hex, as SQLite takes it. */
 static bool is_integer(const char *v, bool sign)
 {
-    struct slice s = slice_cstr(v);
-    uint64_t ignored;
+    char *end;
+    long long n = strtoll(v, &end, 0);
 
-    if (sign && s.len && s.ptr[0] == '-')
-        s = slice_from(s, 1);
-    return slice_to_u64(s, sign ? INT32_MAX : UINT32_MAX, &ignored);
+    if (end == v || *end)
+        return false;
+    return sign ? n >= INT32_MIN && n <= INT32_MAX : n >= 0 && n <= UINT32_MAX;
+}
+
+/* SQLite sets the switch while it prepares the statement, even under EXPLAIN: a reader must not get that far. */
+static bool switch_is_allowed(struct sql_conn *c)
+{
+    c->prepare_flags |= SQL_STMT_NEEDS_WRITER | SQL_STMT_SETS_STATE;
+    if (c->role == SQL_READER) {
+        c->wants_writer = true;
+        return false;
+    }
+    c->state_set = true;
+    return true;
 }
 
 static bool pragma_is_allowed(struct sql_conn *c, const char *name, const char *arg)
@@ -151,8 +168,7 @@ static bool pragma_is_allowed(struct sql_conn *c, const char *name, const char *
     case PRAGMA_SWITCH:
         if (!arg)
             return true;
-        c->prepare_flags |= SQL_STMT_NEEDS_WRITER | SQL_STMT_SETS_STATE;
-        return is_boolean_word(arg);
+        return is_boolean_word(arg) && switch_is_allowed(c);
     case PRAGMA_NAME:
         return arg && name_is_allowed(arg);
     case PRAGMA_NAME_OPTIONAL:

@@ -76,11 +76,30 @@ void sql_conn_reset_state(struct sql_conn *c)
     if (!c->state_set)
         return;
     c->state_set = false;
+    cache_clear(c); /* statements were compiled under the switches */
     /* None of these can fail: they set flags of the connection. */
     IGNORE_RESULT(sql_exec(c,
                            "PRAGMA defer_foreign_keys=0;PRAGMA case_sensitive_like=0;PRAGMA ignore_check_constraints=0;"
                            "PRAGMA legacy_alter_table=0;PRAGMA recursive_triggers=0;PRAGMA reverse_unordered_selects=0",
                            NULL));
+}
+
+bool sql_conn_wants_writer(const struct sql_conn *c)
+{
+    return c->wants_writer;
+}
+
+enum status sql_conn_use_schema(struct sql_conn *c, int epoch, struct error *err)
+{
+    int64_t ignored;
+
+    if (c->schema_epoch == epoch)
+        return STATUS_OK;
+    cache_clear(c);
+    enum status st = sql_exec_i64(c, "SELECT 1 FROM sqlite_schema LIMIT 1", &ignored, err);
+    if (st == STATUS_OK)
+        c->schema_epoch = epoch;
+    return st;
 }
 
 bool sql_conn_in_transaction(struct sql_conn *c)

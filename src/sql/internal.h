@@ -42,6 +42,8 @@ struct sql_conn {
     bool state_set;      /* a pragma of the request must be undone */
     unsigned prepare_flags; /* gathered by the authorizer while it sees a statement for the first time */
     bool transaction_refused; /* why the authorizer said no */
+    bool wants_writer;        /* the same: a reader met a statement that it must not even prepare */
+    int schema_epoch;
     bool trusted;        /* our own text runs: the authorizer steps aside */
     struct sql_stmt *by_text, *newest, *oldest;
     int n_cached, max_cached;

@@ -2,6 +2,7 @@
 #include "sql/internal.h"
 
 #include "base/clock.h"
+#include "sql/split.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,38 @@ static struct sql_stmt *stmt_new(struct sql_conn *c, sqlite3_stmt *handle, struc
     return NULL;
 }
 
+/* A switch takes effect when it is prepared, so a prepared one does nothing. */
+static bool may_cache(const struct sql_conn *c, const struct sql_stmt *s)
+{
+    return c->max_cached > 0 && !(s->flags & SQL_STMT_SETS_STATE);
+}
+
+/*
+ * The limit is meant for a statement, but SQLite applies it to all the text that it is given. Of a text beyond the
+ * limit it gets the first statement only; if that is too long, it says so.
+ */
+static struct slice first_if_long(struct sql_conn *c, struct slice text)
+{
+    int limit = sqlite3_limit(c->db, SQLITE_LIMIT_SQL_LENGTH, -1);
+
+    if (text.len <= (size_t)limit)
+        return text;
+    struct split split;
+    struct split_statement first;
+    size_t fed = (size_t)limit + 1;
+
+    split_init(&split);
+    char *room = split_room(&split, fed);
+    if (room) {
+        memcpy(room, text.ptr, fed);
+        split_fed(&split, fed);
+        if (split_next(&split, &first, NULL) == SPLIT_STATEMENT)
+            text.len = (size_t)first.offset + first.text.len;
+    }
+    split_release(&split);
+    return text;
+}
+
 enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt **ret_stmt, size_t *ret_consumed,
                         struct error *err)
 {
@@ -53,13 +86,20 @@ enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt *
     }
     if (text.len > INT32_MAX)
         return error_set(err, STATUS_SQL, SQLITE_TOOBIG, "statement too long: SQLITE_TOOBIG");
+    struct slice given = first_if_long(c, text);
     c->prepare_flags = 0;
     c->transaction_refused = false;
+    c->wants_writer = false;
     unsigned persist = c->max_cached > 0 ? SQLITE_PREPARE_PERSISTENT : 0;
-    int rc = sqlite3_prepare_v3(c->db, text.ptr, (int)text.len, persist, &handle, &tail);
+    int rc = sqlite3_prepare_v3(c->db, given.ptr, (int)given.len, persist, &handle, &tail);
     if (rc != SQLITE_OK)
         return sql_error(c, rc, err);
     size_t consumed = skip_space(text, (size_t)(tail - text.ptr));
+    /* SQLite stops at a NUL. */
+    if (consumed < text.len && !text.ptr[consumed]) {
+        sqlite3_finalize(handle);
+        return error_set(err, STATUS_SQL, 0, "SQL code did not contain a statement.");
+    }
     if (!handle) {
         *ret_stmt = NULL;
         *ret_consumed = consumed;
@@ -71,7 +111,7 @@ enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt *
         return error_set(err, STATUS_NOMEM, 0, "out of memory: SQLITE_NOMEM");
     }
     s->in_use = true;
-    if (consumed == text.len && c->max_cached > 0 && !sql_cache_find(c, text))
+    if (consumed == text.len && may_cache(c, s) && !sql_cache_find(c, text))
         cache_put(c, s);
     *ret_stmt = s;
     *ret_consumed = consumed;
@@ -83,7 +123,7 @@ static bool cache_late(struct sql_conn *c, struct sql_stmt *s)
 {
     struct sql_stmt *same = sql_cache_find(c, slice_of(s->text, s->len));
 
-    if (!same && c->max_cached > 0) {
+    if (!same && may_cache(c, s)) {
         cache_put(c, s);
         return true;
     }
@@ -339,8 +379,6 @@ enum status sql_run(struct sql_conn *c, struct sql_stmt *s, const struct json *p
     struct sql_meta meta = { 0 };
     enum status st = bind_all(c, s, params, n, err);
 
-    if (s->flags & SQL_STMT_SETS_STATE)
-        c->state_set = true;
     if (st == STATUS_OK) {
         APPEND_LIT(out, "{\"results\":");
         st = render_rows(c, s, format, out, &meta.rows_returned, err);

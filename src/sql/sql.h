@@ -76,6 +76,13 @@ struct sql_stmt;
  */
 enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt **ret_stmt, size_t *ret_consumed,
                         struct error *err) MUST_CHECK;
+/* After sql_prepare failed on a reader: whether the statement is one that only the writer may prepare. */
+bool sql_conn_wants_writer(const struct sql_conn *c);
+/*
+ * SQLite notices another connection's schema change when a statement starts, not when one is prepared. So whenever `epoch`
+ * differs from the last call's, this makes the connection load the schema as it is now, and drops its cached statements.
+ */
+enum status sql_conn_use_schema(struct sql_conn *c, int epoch, struct error *err) MUST_CHECK;
 /* Ends use of the statement: back to the cache, or gone. NULL is fine. */
 void sql_stmt_done(struct sql_conn *c, struct sql_stmt *s);
 unsigned sql_stmt_flags(const struct sql_stmt *s);

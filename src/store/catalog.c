@@ -1,8 +1,9 @@
 /*
  * catalog.c - which databases there are: rows in control.db, and the same in memory for look-ups.
  *
- * A database is made files first, row last, and removed row first, files last; so a crash leaves at worst a folder that
- * no row names, never a row without its file.
+ * A database is made in a folder `.new-<uuid>`, and leaves through one called `.gone-<uuid>`; the row in control.db, written
+ * in between, decides. So after a crash each such folder is known to be wanted (it gets its name) or not (it
+ * goes), and a row never lacks its file. A folder without row and mark is nobody's business but a person's.
  */
 #include "store/internal.h"
 
@@ -12,10 +13,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define MARK_NEW ".new-"
+#define MARK_GONE ".gone-"
 
 /* ---- in memory ---- */
 
@@ -219,37 +224,116 @@ static enum status sync_dir(const char *path, struct error *err)
     return st;
 }
 
-static void remove_files(const struct database *db)
+/* d1/<mark><uuid> */
+static void marked_path(const struct store *s, const char *mark, const char *uuid, char ret[PATH_MAX])
 {
-    static const char *const suffixes[] = { "-wal", "-shm", "-journal", "" };
-    char path[4096];
+    snprintf(ret, PATH_MAX, "%s/d1/%s%s", s->dir, mark, uuid);
+}
 
-    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        snprintf(path, sizeof(path), "%s%s", db->path, suffixes[i]);
+static enum status rename_dir(const char *from, const char *to, struct error *err)
+{
+    if (rename(from, to) == 0)
+        return STATUS_OK;
+    return error_errno(err, errno, "cannot rename folder %s", from);
+}
+
+/* Only what we put there; what stays behind is reported. */
+static void remove_dir(const char *dir)
+{
+    static const char *const names[] = { "db.sqlite-wal", "db.sqlite-shm", "db.sqlite-journal", "db.sqlite" };
+    char path[PATH_MAX + 32];
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
         if (unlink(path) != 0 && errno != ENOENT)
             log_line(LOG_WARN, "cannot remove %s: %s; it is no longer needed", path, strerror(errno));
     }
-    if (rmdir(db->dir) != 0 && errno != ENOENT)
-        log_line(LOG_WARN, "cannot remove %s: %s; it is no longer needed", db->dir, strerror(errno));
+    if (rmdir(dir) != 0 && errno != ENOENT)
+        log_line(LOG_WARN, "cannot remove %s: %s; it is no longer needed", dir, strerror(errno));
 }
 
-/* The file as it will stay: WAL mode, one page, synced with its folder. */
-static enum status make_files(struct database *db, struct error *err)
+static enum status sync_parent(struct store *s, struct error *err)
 {
-    struct sql_conn_options opt = { .path = db->path, .role = SQL_WRITER, .profile = db->info.profile, .cache_kib = 64 };
-    struct sql_conn *c = NULL;
-    char parent[4096];
+    char parent[PATH_MAX];
 
-    if (mkdir(db->dir, 0700) != 0)
-        return error_errno(err, errno, "cannot make folder %s", db->dir);
+    snprintf(parent, sizeof(parent), "%s/d1", s->dir);
+    return sync_dir(parent, err);
+}
+
+/* The file as it will stay: WAL mode, one page, synced. */
+static enum status make_files(struct store *s, const struct database_info *info, struct error *err)
+{
+    char dir[PATH_MAX], path[PATH_MAX + 32];
+    struct sql_conn *c = NULL;
+
+    marked_path(s, MARK_NEW, info->uuid, dir);
+    snprintf(path, sizeof(path), "%s/db.sqlite", dir);
+    if (mkdir(dir, 0700) != 0)
+        return error_errno(err, errno, "cannot make folder %s", dir);
+    struct sql_conn_options opt = { .path = path, .role = SQL_WRITER, .profile = info->profile, .cache_kib = 64 };
     enum status st = sql_conn_open(&opt, &c, err); /* choosing WAL mode writes page 1 */
     sql_conn_close(c);
-    snprintf(parent, sizeof(parent), "%s/d1", db->store->dir);
     if (st == STATUS_OK)
-        st = sync_dir(db->dir, err);
+        st = sync_dir(dir, err);
     if (st == STATUS_OK)
-        st = sync_dir(parent, err);
+        st = sync_parent(s, err);
     return st;
+}
+
+/* Before the row there is only the marked folder; after it the database exists, whatever happens. */
+static enum status make_database(struct store *s, struct database_info *info, struct database **ret, struct error *err)
+{
+    char marked[PATH_MAX];
+    enum status st = make_files(s, info, err);
+
+    marked_path(s, MARK_NEW, info->uuid, marked);
+    if (st == STATUS_OK)
+        st = store_control(s, insert_row, info, err);
+    if (st != STATUS_OK) {
+        remove_dir(marked);
+        return st;
+    }
+    struct database *db = database_new(s, info);
+    st = rename_dir(marked, db->dir, err);
+    if (st == STATUS_OK) {
+        *ret = db;
+        return st;
+    }
+    database_unref(db);
+    return st;
+}
+
+/* After a crash: see the top. */
+static void settle_folder(struct store *s, const char *mark, const char *name)
+{
+    char marked[PATH_MAX], plain[PATH_MAX];
+    const char *uuid = name + strlen(mark);
+    struct error err;
+
+    marked_path(s, mark, uuid, marked);
+    marked_path(s, "", uuid, plain);
+    if (!find_locked(s, slice_cstr(uuid)))
+        remove_dir(marked);
+    else if (rename_dir(marked, plain, &err) != STATUS_OK)
+        log_line(LOG_ERROR, "%s", err.msg);
+}
+
+enum status catalog_settle(struct store *s, struct error *err)
+{
+    char parent[PATH_MAX];
+
+    snprintf(parent, sizeof(parent), "%s/d1", s->dir);
+    DIR *dir = opendir(parent);
+    if (!dir)
+        return error_errno(err, errno, "cannot read folder %s", parent);
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (slice_starts(slice_cstr(e->d_name), SLICE_LIT(MARK_NEW)))
+            settle_folder(s, MARK_NEW, e->d_name);
+        else if (slice_starts(slice_cstr(e->d_name), SLICE_LIT(MARK_GONE)))
+            settle_folder(s, MARK_GONE, e->d_name);
+    }
+    (void)closedir(dir); /* was only read */
+    return STATUS_OK;
 }
 
 static enum status reserve_name(struct store *s, const char *name, struct error *err)
@@ -273,16 +357,9 @@ enum status store_create(struct store *s, struct database_info *info, struct dat
     info->created_ms = clock_wall_ms();
     pthread_mutex_lock(&s->create_lock);
     enum status st = reserve_name(s, info->name, err);
-    struct database *db = st == STATUS_OK ? database_new(s, info) : NULL;
-    if (db) {
-        st = make_files(db, err);
-        if (st == STATUS_OK)
-            st = store_control(s, insert_row, info, err);
-        if (st != STATUS_OK) {
-            remove_files(db);
-            database_unref(db);
-        }
-    }
+    struct database *db = NULL;
+    if (st == STATUS_OK)
+        st = make_database(s, info, &db, err);
     if (st == STATUS_OK) {
         pthread_rwlock_wrlock(&s->catalog_lock);
         add_locked(s, db);
@@ -315,8 +392,15 @@ static enum status take_out(struct sql_conn *c UNUSED, void *arg, struct error *
 {
     struct database *db = arg;
     struct store *s = db->store;
-    enum status st = store_control(s, delete_row, db->info.uuid, err);
+    char gone[PATH_MAX];
 
+    marked_path(s, MARK_GONE, db->info.uuid, gone);
+    enum status st = rename_dir(db->dir, gone, err);
+    if (st == STATUS_OK) {
+        st = store_control(s, delete_row, db->info.uuid, err);
+        if (st != STATUS_OK && rename(gone, db->dir) != 0)
+            log_line(LOG_ERROR, "cannot rename %s back: %s; the next start will", gone, strerror(errno));
+    }
     if (st != STATUS_OK)
         return st;
     pthread_rwlock_wrlock(&s->catalog_lock);
@@ -332,6 +416,7 @@ static enum status take_out(struct sql_conn *c UNUSED, void *arg, struct error *
  */
 enum status store_delete(struct store *s, struct database *db, struct error *err)
 {
+    char gone[PATH_MAX];
     enum status st;
 
     pthread_mutex_lock(&s->create_lock);
@@ -342,7 +427,8 @@ enum status store_delete(struct store *s, struct database *db, struct error *err
     pthread_mutex_unlock(&s->create_lock);
     if (st != STATUS_OK)
         return st;
-    remove_files(db);
+    marked_path(s, MARK_GONE, db->info.uuid, gone);
+    remove_dir(gone);
     database_unref(db); /* the catalog's */
     return STATUS_OK;
 }

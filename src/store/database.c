@@ -104,7 +104,13 @@ enum status database_open_conn(struct database *db, enum sql_role role, struct s
 void database_note_state(struct database *db, struct sql_conn *writer)
 {
     int64_t size;
+    uint32_t cookie;
 
+    if (dione_db_meta_get(sql_conn_handle(writer), DIONE_META_SCHEMA_VERSION, &cookie) == SQLITE_OK &&
+        cookie != db->schema_cookie) {
+        db->schema_cookie = cookie;
+        atomic_fetch_add(&db->schema_epoch, 1);
+    }
     atomic_store(&db->last_row_id, sqlite3_last_insert_rowid(sql_conn_handle(writer)));
     if (sql_conn_size(writer, &size, NULL) == STATUS_OK)
         atomic_store(&db->size_bytes, size);
@@ -199,7 +205,10 @@ struct sql_conn *pool_reader_take(struct database *db, struct error *err)
     pthread_mutex_unlock(&db->lock);
     if (!c && database_open_conn(db, SQL_READER, &c, err) != STATUS_OK)
         return NULL;
-    return c;
+    if (sql_conn_use_schema(c, atomic_load(&db->schema_epoch), err) == STATUS_OK)
+        return c;
+    sql_conn_close(c);
+    return NULL;
 }
 
 void pool_reader_give(struct database *db, struct sql_conn *c)
@@ -212,6 +221,18 @@ void pool_reader_give(struct database *db, struct sql_conn *c)
     }
     pthread_mutex_unlock(&db->lock);
     sql_conn_close(c);
+}
+
+void database_close_writer(struct database *db)
+{
+    if (!db->writer)
+        return;
+    database_collect(db, db->writer);
+    database_close_pool_readers(db);
+    /* So that the file alone is the database, as far as readers on the loops let it be. */
+    sqlite3_busy_timeout(sql_conn_handle(db->writer), 0);
+    (void)sqlite3_wal_checkpoint_v2(sql_conn_handle(db->writer), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sql_conn_close(TAKE_PTR(db->writer));
 }
 
 void database_close_pool_readers(struct database *db)

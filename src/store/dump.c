@@ -6,6 +6,10 @@
  * must neither slow the rows down nor react to them; views; triggers on views; and last the indexes that FTS5 builds
  * out of other tables or views.
  *
+ * Foreign keys. SQLite refuses a row whose table refers to one that does not exist yet, or to columns whose UNIQUE INDEX does
+ * not, also when the check itself is deferred; D1's order then gives a dump that cannot be loaded. Where a key points
+ * forward like that, all tables, and the unique indexes that keys rest on, come before all rows.
+ *
  * Virtual tables. Their shadow tables are left out and made again by CREATE VIRTUAL TABLE and ordinary INSERTs, which any SQLite
  * reads. The exceptions are FTS5 tables whose text is nowhere but in the index (contentless ones), or whose
  * content table is not part of the dump, or whose values carry a locale: there the shadow tables themselves are written, which
@@ -301,11 +305,13 @@ struct object {
     bool without_rowid;
     bool by_shadow;           /* FTS5: its shadow tables are written as they are */
     bool rebuild;             /* FTS5: built again out of its content table */
+    bool referenced;          /* a table that a foreign key points to; an index on it that the key may rest on */
 };
 
 struct schema {
     struct object *objects;
     size_t n, cap;
+    bool tables_first;        /* a foreign key points forward */
 };
 
 static void schema_release(struct schema *s)
@@ -318,7 +324,7 @@ static void schema_release(struct schema *s)
     free(s->objects);
 }
 
-static const struct object *schema_find(const struct schema *s, struct slice name)
+static struct object *schema_find(const struct schema *s, struct slice name)
 {
     for (size_t i = 0; i < s->n; i++)
         if (s->objects[i].kind != OBJECT_INDEX && s->objects[i].kind != OBJECT_TRIGGER &&
@@ -517,6 +523,40 @@ static bool decide_fts5(const struct schema *s, struct object *o)
     return ok;
 }
 
+static bool is_unique_index(const struct object *o)
+{
+    return o->kind == OBJECT_INDEX && starts_nocase(o->sql, "CREATE UNIQUE INDEX");
+}
+
+/* Finds the keys that point forward; see the top of this file. */
+static enum status look_at_foreign_keys(struct schema *s, struct dump *d)
+{
+    CLEANUP(finalize) sqlite3_stmt *keys = NULL;
+    enum status st = prepare_text(d,
+                                  "SELECT s.name, f.\"table\" FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f "
+                                  "WHERE s.type = 'table'",
+                                  &keys);
+    int rc;
+
+    if (st != STATUS_OK)
+        return st;
+    while ((rc = sqlite3_step(keys)) == SQLITE_ROW) {
+        struct object *from = schema_find(s, column_slice(keys, 0)), *to = schema_find(s, column_slice(keys, 1));
+        if (from && to)
+            to->referenced = true;
+        if (from && to && to > from)
+            s->tables_first = true;
+    }
+    if (rc != SQLITE_DONE)
+        return sql_error(d->c, rc, d->err);
+    for (size_t i = 0; i < s->n; i++) {
+        struct object *o = &s->objects[i], *table = is_unique_index(o) ? schema_find(s, slice_cstr(o->table)) : NULL;
+        o->referenced |= table && table->referenced;
+        s->tables_first |= table && table->referenced;
+    }
+    return STATUS_OK;
+}
+
 static enum status schema_load(struct schema *s, struct dump *d)
 {
     /* The order is D1's; table_list tells shadow tables and WITHOUT ROWID. */
@@ -538,7 +578,7 @@ static enum status schema_load(struct schema *s, struct dump *d)
     for (size_t i = 0; i < s->n; i++)
         if (s->objects[i].kind == OBJECT_FTS5 && !decide_fts5(s, &s->objects[i]))
             return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
-    return STATUS_OK;
+    return look_at_foreign_keys(s, d);
 }
 
 static enum status write_sql(struct dump *d, const char *sql)
@@ -877,13 +917,28 @@ static enum status write_sequence(struct dump *d, const struct schema *s, const 
     return st == STATUS_OK ? write_table_rows(d, o) : st;
 }
 
+static bool is_early_index(const struct schema *s, const struct object *o)
+{
+    return s->tables_first && o->referenced && is_unique_index(o);
+}
+
+static enum status write_early_table(struct dump *d, const struct schema *s, const struct object *o)
+{
+    return s->tables_first && o->kind == OBJECT_TABLE ? write_sql(d, o->sql) : STATUS_OK;
+}
+
+static enum status write_early_index(struct dump *d, const struct schema *s, const struct object *o)
+{
+    return is_early_index(s, o) ? write_sql(d, o->sql) : STATUS_OK;
+}
+
 static enum status write_table(struct dump *d, const struct schema *s, const struct object *o)
 {
     enum status st;
 
     switch (o->kind) {
     case OBJECT_TABLE:
-        st = write_sql(d, o->sql);
+        st = s->tables_first ? STATUS_OK : write_sql(d, o->sql);
         return st == STATUS_OK ? write_table_rows(d, o) : st;
     case OBJECT_STAT1:
         /* Makes the table; its rows follow. */
@@ -921,9 +976,9 @@ static bool is_on_view(const struct schema *s, const struct object *trigger)
     return o && o->kind == OBJECT_VIEW;
 }
 
-static enum status write_index(struct dump *d, const struct schema *s UNUSED, const struct object *o)
+static enum status write_index(struct dump *d, const struct schema *s, const struct object *o)
 {
-    return o->kind == OBJECT_INDEX ? write_sql(d, o->sql) : STATUS_OK;
+    return o->kind == OBJECT_INDEX && !is_early_index(s, o) ? write_sql(d, o->sql) : STATUS_OK;
 }
 
 static enum status write_table_trigger(struct dump *d, const struct schema *s, const struct object *o)
@@ -949,7 +1004,7 @@ static enum status write_late(struct dump *d, const struct schema *s UNUSED, con
 static enum status write_everything(struct dump *d)
 {
     static enum status (*const passes[])(struct dump *d, const struct schema *s, const struct object *o) = {
-        write_table, write_virtual, write_index, write_table_trigger, write_view, write_view_trigger, write_late,
+        write_early_table, write_early_index, write_table, write_virtual, write_index, write_table_trigger, write_view, write_view_trigger, write_late,
     };
     CLEANUP(schema_release) struct schema schema = { 0 };
     enum status st = schema_load(&schema, d);

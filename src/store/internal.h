@@ -37,6 +37,7 @@ struct loop_reader {
     struct sql_conn *conn;
     struct database *db;
     int epoch;            /* of the database when it was opened */
+    int schema_epoch;     /* of the database when it last loaded the schema */
     int64_t used_ms;
     struct loop_reader *newer, *older;
 };
@@ -78,6 +79,8 @@ struct database {
     _Atomic bool warm;              /* the file was opened once: recovered, in WAL mode, the numbers below known */
     _Atomic int64_t last_row_id, size_bytes;
     _Atomic uint64_t commit;
+    _Atomic int schema_epoch;       /* grows with each commit that changed the schema */
+    uint32_t schema_cookie;         /* SQLite's, after the last commit. Owned by: the drainer */
     struct loop_reader *readers;    /* [n_loops] */
 
     pthread_mutex_t lock;           /* guards what follows */
@@ -143,6 +146,8 @@ void database_collect(struct database *db, struct sql_conn *c);
 struct sql_conn *pool_reader_take(struct database *db, struct error *err);
 void pool_reader_give(struct database *db, struct sql_conn *c);
 void database_close_pool_readers(struct database *db);
+/* Checkpoints what can be and closes. By: the drainer, or at the end. */
+void database_close_writer(struct database *db);
 void database_list_open(struct database *db);
 
 /* reader.c */
@@ -163,6 +168,8 @@ enum status store_turn(struct database *db, enum status (*fn)(struct sql_conn *c
 
 /* catalog.c */
 enum status catalog_load(struct store *s, struct error *err) MUST_CHECK;
+/* Names or removes what a crash left half made or half deleted. After catalog_load. */
+enum status catalog_settle(struct store *s, struct error *err) MUST_CHECK;
 void catalog_free(struct store *s);
 
 /* transaction.c: by the drainer; true when the writer is now held. */

@@ -184,7 +184,7 @@ static enum status check_foreign_keys(struct load *l)
         return STATUS_OK;
     return error_set(l->err, STATUS_SQL, SQLITE_CONSTRAINT_FOREIGNKEY,
                      "FOREIGN KEY constraint failed: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_FOREIGNKEY) (at the end "
-                     "of the file; PRAGMA foreign_key_check names the rows)");
+                     "of the file)");
 }
 
 enum status load_sql(struct sql_conn *c, int fd, struct progress *p, struct load_result *ret, struct error *err)

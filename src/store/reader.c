@@ -49,6 +49,7 @@ static enum status loop_reader_open(struct loop_state *ls, struct loop_reader *l
     sqlite3_busy_timeout(sql_conn_handle(lr->conn), 0);
     lr->db = database_ref(db);
     lr->epoch = epoch;
+    lr->schema_epoch = -1;
     lru_add(ls, lr);
     ls->n_open++;
     while (ls->n_open > LOOP_READERS_MAX)
@@ -74,7 +75,14 @@ static enum status loop_reader_get(struct sql_request *r, struct sql_conn **ret)
     }
     lr->used_ms = (int64_t)uv_now(&r->loop->uv);
     *ret = lr->conn;
-    return STATUS_OK;
+    int schema = atomic_load_explicit(&db->schema_epoch, memory_order_acquire);
+    if (schema == lr->schema_epoch)
+        return STATUS_OK;
+    database_collect(db, lr->conn);
+    enum status st = sql_conn_use_schema(lr->conn, schema, r->err);
+    if (st == STATUS_OK)
+        lr->schema_epoch = schema;
+    return st;
 }
 
 void loop_readers_sweep(struct loop_state *ls, int64_t now_ms)

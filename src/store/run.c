@@ -99,6 +99,10 @@ static enum status run_next(struct entry_run *e, struct slice *text)
     size_t consumed;
     enum status st = sql_prepare(e->conn, *text, &s, &consumed, e->r->err);
 
+    if (st != STATUS_OK && e->shared && sql_conn_wants_writer(e->conn)) {
+        e->needs_writer = true;
+        return STATUS_OK;
+    }
     if (st != STATUS_OK)
         return st;
     bool is_last = consumed >= text->len;

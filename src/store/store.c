@@ -201,6 +201,8 @@ enum status store_open(const struct store_options *opt, struct store **ret, stru
     }
     if (st == STATUS_OK)
         st = catalog_load(s, err);
+    if (st == STATUS_OK)
+        st = catalog_settle(s, err);
     if (st != STATUS_OK) {
         store_close(s);
         return st;
@@ -243,7 +245,7 @@ void store_close(struct store *s)
     while (s->open) {
         struct database *db = s->open;
         s->open = db->next_open;
-        sql_conn_close(TAKE_PTR(db->writer)); /* the last connection: checkpoints */
+        database_close_writer(db);
         database_unref(db);
     }
     catalog_free(s);

@@ -570,7 +570,7 @@ static bool belongs_to(const struct token *token, const char *uuid)
     return strcmp(token->info.grant.database, uuid) == 0;
 }
 
-enum status tokens_forget_database(struct tokens *t, const char *uuid, struct error *err)
+enum status tokens_revoke_database(struct tokens *t, const char *uuid, struct error *err)
 {
     enum status st = STATUS_OK;
     bool any = false;

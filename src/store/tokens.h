@@ -89,8 +89,8 @@ enum status tokens_create(struct tokens *t, struct token_info *info, char ret_se
                           struct error *err) MUST_CHECK;
 /* NOTFOUND: no such token, or revoked before. INVALID: it is the last one with full rights. */
 enum status tokens_revoke(struct tokens *t, struct slice id, struct error *err) MUST_CHECK;
-/* Drops every token of a database that was deleted. */
-enum status tokens_forget_database(struct tokens *t, const char *uuid, struct error *err) MUST_CHECK;
+/* The tokens of a database that was deleted. They are not remembered. */
+enum status tokens_revoke_database(struct tokens *t, const char *uuid, struct error *err) MUST_CHECK;
 /* Those that are not revoked, oldest first, from `offset` on; *ret is freed by the caller. Expired ones are listed too. */
 enum status tokens_list(struct tokens *t, size_t offset, size_t limit, struct token_info **ret, size_t *ret_n,
                         size_t *ret_total, struct error *err) MUST_CHECK;

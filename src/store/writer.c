@@ -452,11 +452,7 @@ static void close_writer(struct job *job)
 {
     struct database *db = CONTAINER_OF(job, struct database, close);
 
-    if (db->writer) {
-        database_collect(db, db->writer);
-        sql_conn_close(TAKE_PTR(db->writer));
-    }
-    database_close_pool_readers(db);
+    database_close_writer(db);
     drain_run(&db->drain); /* something may have queued up meanwhile; gives the reference back */
 }
 

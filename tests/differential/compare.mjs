@@ -30,17 +30,21 @@ function fold(results) {
 
 /**
  * The differences between two answers, as {field, dione, reference}. Fields: `outcome` (one side failed), `error`,
- * `results` (their number), `columns`, `rows`, `meta.<name>`; in a batch with the statement's number, as `[2].rows`.
+ * `results` (one side has none), `columns`, `rows`, `meta.<name>`; in a batch with the statement's number: `[2].rows`.
  */
-export function differences({ batch, statements }, dione, reference) {
+export function differences(dione, reference) {
   if (dione.error !== undefined || reference.error !== undefined) {
     if (dione.error === reference.error) return [];
     const field = dione.error !== undefined && reference.error !== undefined ? "error" : "outcome";
-    return [{ field, dione: dione.error ?? dione, reference: reference.error ?? reference }];
+    const tell = (answer) => answer.error ?? answer.map(({ columns, rows }) => ({ columns, rows }));
+    return [{ field, dione: tell(dione), reference: tell(reference) }];
   }
-  // A batch may hold texts of several statements; without those, result and statement correspond one to one.
-  const ours = batch && dione.length === statements.length ? dione : [fold(dione)];
-  const theirs = ours.length === reference.length ? reference : [fold(reference)];
+  if (dione.length === 0 || reference.length === 0) {
+    return dione.length === reference.length ? [] : [{ field: "results", dione: dione.length, reference: reference.length }];
+  }
+  const pairwise = dione.length === reference.length;
+  const ours = pairwise ? dione : [fold(dione)];
+  const theirs = pairwise ? reference : [fold(reference)];
 
   const found = [];
   for (const [index, result] of theirs.entries()) {

@@ -5,7 +5,9 @@ import { startServer } from "../lib/server.mjs";
 /** Starts a server on a data folder that goes with it. Same shape as startReference(). */
 export async function startDione() {
   const leftovers = [];
-  const server = await startServer({ after: (clean) => leftovers.unshift(clean) });
+  // D1's clock is in UTC wherever it runs: a zone of our own shows whether the machine's reaches SQL.
+  const env = { TZ: "America/New_York" };
+  const server = await startServer({ after: (clean) => leftovers.unshift(clean) }, { env });
   const ids = new Map();
 
   const open = async (database) => {

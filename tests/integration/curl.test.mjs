@@ -35,8 +35,8 @@ test('curl makes a database, queries it and deletes it', { skip: missing }, asyn
 test('curl sends a body of some megabytes from a file', { skip: missing }, async (t) => {
   const id = await server.fresh('CREATE TABLE t (a)');
   const path = join(await tempDir(t), 'body.json');
-  const sql = Array(20_000).fill(`INSERT INTO t VALUES ('${'x'.repeat(100)}')`).join(';');
-  await writeFile(path, JSON.stringify({ sql }));
+  const batch = Array(20_000).fill({ sql: `INSERT INTO t VALUES ('${'x'.repeat(100)}')` });
+  await writeFile(path, JSON.stringify({ batch }));
   const answer = await api(`/d1/database/${id}/query`, '--data-binary', `@${path}`);
   assert.equal(answer.success, true, JSON.stringify(answer).slice(0, 500));
   assert.equal(await server.value(id, 'SELECT count(*) FROM t'), 20_000);

@@ -231,19 +231,20 @@ describe('slow statements', () => {
       assert.match(answer.body.errors[0].message, /time|interrupt|long/i);
     }
     assert.equal(await own.value(id, 'SELECT count(*) FROM t'), 0);
-    // The limit holds for the whole call, and one that hits it does not hit the others.
-    const [bad, ...good] = await Promise.all([own.tryQuery(id, `INSERT INTO t ${endless}`),
+    // Writes that waited behind it are done, or say that they waited too long and are not.
+    const [bad, ...others] = await Promise.all([own.tryQuery(id, `INSERT INTO t ${endless}`),
       ...range(20).map((i) => own.tryQuery(id, 'INSERT INTO t VALUES (?)', [i]))]);
     assert.equal(bad.body.success, false);
-    for (const answer of good) ok(answer);
-    assert.equal(await own.value(id, 'SELECT count(*) FROM t'), 20);
+    for (const answer of others.filter(({ status }) => status !== 200)) refused(answer, [400, 503], [7500, 7503], /overloaded|queued|too long|time/i);
+    assert.equal(await own.value(id, 'SELECT count(*) FROM t'), others.filter(({ status }) => status === 200).length);
+    await own.query(id, 'INSERT INTO t VALUES (99)');
   });
 });
 
 describe('limits of the strict profile', () => {
   test('what D1 refuses is refused, and one less is taken', async () => {
     const id = await server.fresh('CREATE TABLE t (a)');
-    const marks = (n) => [`SELECT ${range(n).map((i) => `?${i + 1}`).join(' + ')}`, range(n)];
+    const marks = (n) => [`SELECT 1 IN (${range(n).map((i) => `?${i + 1}`)})`, range(n)];
     ok(await server.tryQuery(id, ...marks(100)));
     refused(await server.tryQuery(id, ...marks(101)), 400, 7500, /too many SQL variables|variable number/);
     ok(await server.tryQuery(id, `CREATE TABLE c100 (${range(100).map((i) => `c${i}`)})`));
@@ -254,12 +255,12 @@ describe('limits of the strict profile', () => {
     const compound = (n) => range(n).map((i) => `SELECT ${i}`).join(' UNION ALL ');
     ok(await server.tryQuery(id, compound(5)));
     refused(await server.tryQuery(id, compound(6)), 400, 7500, /too many terms in compound SELECT/);
-    refused(await server.tryQuery(id, `SELECT ${'('.repeat(200)}1${')'.repeat(200)}`), 400, 7500, /Expression tree is too large|stack overflow|too large/i);
+    refused(await server.tryQuery(id, `SELECT ${'1+'.repeat(200)}1`), 400, 7500, /Expression tree is too large/);
   });
 
-  test('a long text of short statements is fine, for each counts alone', async () => {
+  test('a batch of many statements is fine, for each counts alone', async () => {
     const id = await server.fresh('CREATE TABLE t (a)');
-    const results = await server.query(id, Array(3000).fill("INSERT INTO t VALUES ('a row of a long text of many statements')").join(';\n'));
+    const results = await server.batch(id, Array(3000).fill({ sql: "INSERT INTO t VALUES ('a row of a long batch of many statements')" }));
     assert.equal(results.length, 3000);
     assert.equal(await server.value(id, 'SELECT count(*) FROM t'), 3000);
   });
@@ -277,20 +278,21 @@ describe('the wide profile', () => {
     const id = await own.fresh();
     assert.equal(ok(await own.database(id, 'GET')).profile, 'strict');
     assert.equal(ok(await own.database(id, 'PATCH', '', { json: { profile: 'wide' } })).profile, 'wide');
-    const many = [`SELECT ${range(500).map((i) => `?${i + 1}`).join(' + ')} AS sum`, range(500)];
-    assert.equal(await own.value(id, ...many), 500 * 499 / 2);
+    const many = [`SELECT 499 IN (${range(500).map((i) => `?${i + 1}`)}) AS found`, range(500)];
+    assert.equal(await own.value(id, ...many), 1);
     await own.restart();
     assert.equal(ok(await own.database(id, 'GET')).profile, 'wide');
-    assert.equal(await own.value(id, ...many), 500 * 499 / 2);
+    assert.equal(await own.value(id, ...many), 1);
     ok(await own.database(id, 'PATCH', '', { json: { profile: 'strict' } }));
     refused(await own.tryQuery(id, ...many), 400, 7500, /too many SQL variables|variable number/);
-    for (const profile of ['narrow', 7, null, ['wide']]) refused(await own.database(id, 'PATCH', '', { json: { profile } }), 400, 7400);
+    for (const profile of ['narrow', 7, '', ['wide']]) refused(await own.database(id, 'PATCH', '', { json: { profile } }), 400, 7400);
   });
 
   test("lifts D1's limits to those of SQLite", async () => {
     const id = await wide('CREATE TABLE t (a)');
     assert.equal((await server.query(id, `INSERT INTO t VALUES ${range(30_000).map(() => '(?)')}`, range(30_000)))[0].meta.changes, 30_000);
     ok(await server.tryQuery(id, `SELECT '${'x'.repeat(500_000)}'`));
+    assert.equal((await server.query(id, Array(3000).fill(`SELECT '${'y'.repeat(90)}'`).join(';\n'))).length, 3000);
     ok(await server.tryQuery(id, `CREATE TABLE c (${range(500).map((i) => `c${i}`)})`));
     ok(await server.tryQuery(id, range(100).map((i) => `SELECT ${i}`).join(' UNION ALL ')));
     const text = 'y'.repeat(3_000_000);

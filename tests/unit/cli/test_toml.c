@@ -52,29 +52,30 @@ static void check_refused(const char *text, const char *message)
 static void a_wrangler_file_becomes_the_tree_of_its_jsonc_twin(void **state)
 {
     (void)state;
-    check("# a worker\n"
-          "name = \"tour\"\n"
-          "compatibility_date = \"2026-01-01\"\n"
-          "compatibility_flags = [ \"nodejs_compat\", ] # trailing comma\n"
-          "\n"
-          "[vars]\n"
-          "LIMIT = 10\n"
-          "\n"
-          "[[d1_databases]]\n"
-          "binding = \"DB\"\n"
-          "database_name = 'f1'\n"
-          "\n"
-          "[[d1_databases]]\n"
-          "binding = \"OTHER\"\n"
-          "\n"
-          "[env.staging]\n"
-          "d1_databases = [ { binding = \"DB\", database_name = \"f1-staging\" } ]\n"
-          "[dione]\n"
-          "url = \"http://127.0.0.1:8310\"\n",
-          "{\"name\":\"tour\",\"compatibility_date\":\"2026-01-01\",\"compatibility_flags\":[\"nodejs_compat\"],"
-          "\"vars\":{\"LIMIT\":10},\"d1_databases\":[{\"binding\":\"DB\",\"database_name\":\"f1\"},"
-          "{\"binding\":\"OTHER\"}],\"env\":{\"staging\":{\"d1_databases\":[{\"binding\":\"DB\","
-          "\"database_name\":\"f1-staging\"}]}},\"dione\":{\"url\":\"http://127.0.0.1:8310\"}}");
+    check(
+        "# a worker\n"
+        "name = \"tour\"\n"
+        "compatibility_date = \"2026-01-01\"\n"
+        "compatibility_flags = [ \"nodejs_compat\", ] # trailing comma\n"
+        "\n"
+        "[vars]\n"
+        "LIMIT = 10\n"
+        "\n"
+        "[[d1_databases]]\n"
+        "binding = \"DB\"\n"
+        "database_name = 'f1'\n"
+        "\n"
+        "[[d1_databases]]\n"
+        "binding = \"OTHER\"\n"
+        "\n"
+        "[env.staging]\n"
+        "d1_databases = [ { binding = \"DB\", database_name = \"f1-staging\" } ]\n"
+        "[dione]\n"
+        "url = \"http://127.0.0.1:8310\"\n",
+        "{\"name\":\"tour\",\"compatibility_date\":\"2026-01-01\",\"compatibility_flags\":[\"nodejs_compat\"],"
+        "\"vars\":{\"LIMIT\":10},\"d1_databases\":[{\"binding\":\"DB\",\"database_name\":\"f1\"},"
+        "{\"binding\":\"OTHER\"}],\"env\":{\"staging\":{\"d1_databases\":[{\"binding\":\"DB\","
+        "\"database_name\":\"f1-staging\"}]}},\"dione\":{\"url\":\"http://127.0.0.1:8310\"}}");
 }
 
 static void empty_text_is_an_empty_table(void **state)
@@ -97,7 +98,8 @@ static void keys_may_be_bare_quoted_and_dotted(void **state)
 static void strings_of_all_kinds(void **state)
 {
     (void)state;
-    check("s = \"tab\\tquote\\\" \\u00e9 \\U0001F600 \\\\\"", "{\"s\":\"tab\\tquote\\\" \u00e9 \U0001F600 \\\\\"}");
+    check("s = \"tab\\tquote\\\" \\u00e9 \\U0001F600 \\\\\"",
+          "{\"s\":\"tab\\tquote\\\" \u00e9 \U0001F600 \\\\\"}");
     check("s = 'C:\\no\\escapes'", "{\"s\":\"C:\\\\no\\\\escapes\"}");
     check("s = \"\"\"\nfirst\r\nsecond\"\"\"", "{\"s\":\"first\\nsecond\"}");
     check("s = \"\"\"one \\\n   \n  two\"\"\"", "{\"s\":\"one two\"}");
@@ -142,15 +144,17 @@ static void special_floats_read_as_doubles(void **state)
 static void dates_and_times_become_text(void **state)
 {
     (void)state;
-    check("a=1979-05-27T07:32:00Z\nb=1979-05-27 00:32:00.999-07:00\nc=1979-05-27\nd=07:32:00.5\ne=2024-02-29 # leap\n",
-          "{\"a\":\"1979-05-27T07:32:00Z\",\"b\":\"1979-05-27 00:32:00.999-07:00\",\"c\":\"1979-05-27\","
-          "\"d\":\"07:32:00.5\",\"e\":\"2024-02-29\"}");
+    check(
+        "a=1979-05-27T07:32:00Z\nb=1979-05-27 00:32:00.999-07:00\nc=1979-05-27\nd=07:32:00.5\ne=2024-02-29 # leap\n",
+        "{\"a\":\"1979-05-27T07:32:00Z\",\"b\":\"1979-05-27 00:32:00.999-07:00\",\"c\":\"1979-05-27\","
+        "\"d\":\"07:32:00.5\",\"e\":\"2024-02-29\"}");
 }
 
 static void arrays_nest_mix_and_span_lines(void **state)
 {
     (void)state;
-    check("a = [ [1, 2], [\"x\", 1.5] , # comment\n\n {k = []}\n,\n]", "{\"a\":[[1,2],[\"x\",1.5],{\"k\":[]}]}");
+    check("a = [ [1, 2], [\"x\", 1.5] , # comment\n\n {k = []}\n,\n]",
+          "{\"a\":[[1,2],[\"x\",1.5],{\"k\":[]}]}");
     check("a = []", "{\"a\":[]}");
 }
 
@@ -226,11 +230,22 @@ static void malformed_text_is_refused_with_its_line(void **state)
 
 static void malformed_numbers_and_dates_are_refused(void **state)
 {
-    static const char *const numbers[] = { "01", "1__0", "_1", "1_", "1.", ".5", "1.e5", "1e", "1_.0", "1._0", "--1",
-                                           "+0x1", "0x", "0xG", "0b2", "0o8", "0x_1", "1.2.3", "infinity", "+", "00.5" };
-    static const char *const dates[] = { "2023-02-29", "2023-13-01", "2023-00-10", "2023-01-32", "1979-05-27T25:00:00Z",
-                                         "1979-05-27T07:32Z", "07:61:00", "07:32", "1979-05-27T07:32:00+25:00",
-                                         "1979-5-27", "1979-05-27T", "07:32:00.", "1979-05-27 07:32:00 Z" };
+    static const char *const numbers[] = { "01",  "1__0", "_1",   "1_",    "1.",       ".5", "1.e5",
+                                           "1e",  "1_.0", "1._0", "--1",   "+0x1",     "0x", "0xG",
+                                           "0b2", "0o8",  "0x_1", "1.2.3", "infinity", "+",  "00.5" };
+    static const char *const dates[] = { "2023-02-29",
+                                         "2023-13-01",
+                                         "2023-00-10",
+                                         "2023-01-32",
+                                         "1979-05-27T25:00:00Z",
+                                         "1979-05-27T07:32Z",
+                                         "07:61:00",
+                                         "07:32",
+                                         "1979-05-27T07:32:00+25:00",
+                                         "1979-5-27",
+                                         "1979-05-27T",
+                                         "07:32:00.",
+                                         "1979-05-27 07:32:00 Z" };
     char text[64];
 
     (void)state;
@@ -299,7 +314,8 @@ static void running_out_of_memory_is_reported(void **state)
 
 static void every_beginning_of_a_file_is_read_within_its_bounds(void **state)
 {
-    static const char text[] = "a.'b' = \"\"\"x\\\n \\u00e9\"\"\" # c\r\n[[t]]\nd = [1, 0x2, 1979-05-27 07:32:00Z, {e=1.5}]";
+    static const char text[] =
+        "a.'b' = \"\"\"x\\\n \\u00e9\"\"\" # c\r\n[[t]]\nd = [1, 0x2, 1979-05-27 07:32:00Z, {e=1.5}]";
 
     (void)state;
     for (size_t len = 0; len <= strlen(text); len++) {

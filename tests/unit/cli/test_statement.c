@@ -1,0 +1,73 @@
+/* SQL as it is typed: what is open at the end of a text. */
+#include "cli/statement.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static enum sql_state state_of(const char *text)
+{
+    return sql_scan(slice_cstr(text)).state;
+}
+
+static void a_quote_stays_open_until_its_twin(void **state)
+{
+    (void)state;
+    assert_int_equal(state_of("SELECT 'a"), SQL_IN_QUOTE);
+    assert_int_equal(state_of("SELECT 'it''s'"), SQL_PLAIN);
+    assert_int_equal(state_of("SELECT 'it''"), SQL_IN_QUOTE);
+    assert_int_equal(state_of("SELECT \"a'b\""), SQL_PLAIN);
+    assert_int_equal(state_of("SELECT [a'b"), SQL_IN_QUOTE);
+    assert_int_equal(state_of("SELECT `a`"), SQL_PLAIN);
+    assert_int_equal(state_of("SELECT '"), SQL_IN_QUOTE);
+}
+
+static void comments_hide_quotes(void **state)
+{
+    (void)state;
+    assert_int_equal(state_of("SELECT 1 -- it's"), SQL_PLAIN);
+    assert_int_equal(state_of("SELECT 1 -- it's\n, 'x"), SQL_IN_QUOTE);
+    assert_int_equal(state_of("SELECT /* ' */ 1"), SQL_PLAIN);
+    assert_int_equal(state_of("SELECT /* '"), SQL_IN_COMMENT);
+    assert_int_equal(state_of("SELECT /*/"), SQL_IN_COMMENT);
+    assert_int_equal(state_of("SELECT '--' , '/*'"), SQL_PLAIN);
+}
+
+static void space_and_comments_are_no_text(void **state)
+{
+    (void)state;
+    assert_false(sql_scan(SLICE_LIT("")).has_text);
+    assert_false(sql_scan(SLICE_LIT(" \n\t-- hello;\n/* ; */ ")).has_text);
+    assert_true(sql_scan(SLICE_LIT(" \n;")).has_text);
+    assert_true(sql_scan(SLICE_LIT("-- x\n''")).has_text);
+    assert_true(sql_scan(SLICE_LIT("1 -- x")).has_comment);
+    assert_false(sql_scan(SLICE_LIT("'--'")).has_comment);
+}
+
+static void complete_means_a_semicolon_that_counts(void **state)
+{
+    (void)state;
+    assert_true(sql_is_complete("SELECT 1;"));
+    assert_true(sql_is_complete("SELECT 1; -- done\n"));
+    assert_false(sql_is_complete("SELECT 1"));
+    assert_false(sql_is_complete("SELECT ';"));
+    assert_false(sql_is_complete("SELECT 1 -- ;"));
+    assert_false(sql_is_complete("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1;"));
+    assert_true(sql_is_complete("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END;"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_quote_stays_open_until_its_twin),
+        cmocka_unit_test(comments_hide_quotes),
+        cmocka_unit_test(space_and_comments_are_no_text),
+        cmocka_unit_test(complete_means_a_semicolon_that_counts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
