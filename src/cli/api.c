@@ -2,8 +2,7 @@
  * api.c - see api.h.
  *
  * One easy handle does everything in turn, so its connection is kept alive. For the server in this process
- * libcurl gets its sockets from backend_connect instead of opening any; a signed URL then leads to the same
- * place, whatever its host.
+ * the sockets come from backend_connect, whatever a URL says: a signed URL leads to the same place.
  */
 #include "cli/api.h"
 
@@ -12,7 +11,9 @@
 #include "cli/interrupt.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { CONNECT_TIMEOUT_MS = 15000, ERROR_BODY_MAX_BYTES = 64 * 1024 };
@@ -22,6 +23,7 @@ struct api {
     const struct curl_lib *lib;
     CURL *curl;
     struct curl_slist *json_headers, *plain_headers; /* with the token; without anything */
+    int placeholder; /* a socket that waits to be swapped; -1: none */
 };
 
 /* ---- life ---- */
@@ -54,6 +56,7 @@ enum status api_open(const struct api_options *opt, struct api **ret, struct err
 
     if (!api)
         abort();
+    api->placeholder = -1;
     enum status st = curl_lib_get(&api->lib, err);
     if (st == STATUS_OK)
         st = backend_open(opt, &api->backend, err);
@@ -108,22 +111,39 @@ struct transfer {
     int write_errno; /* of `out` */
 };
 
-static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+/*
+ * libcurl cannot simply be handed a connected socket: told CURL_SOCKOPT_ALREADY_CONNECTED, 7.88 (Debian 12) connects it
+ * all the same, and fails. So it gets a datagram socket first, whose connect() always succeeds and sends nothing, and
+ * the real one takes that one's place before the first byte is sent.
+ */
+static curl_socket_t open_placeholder(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct api *api = user;
 
     (void)purpose;
-    (void)address;
-    int fd = backend_connect(&api->backend);
-    return fd < 0 ? CURL_SOCKET_BAD : fd;
+    api->placeholder = socket(address->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return api->placeholder < 0 ? CURL_SOCKET_BAD : api->placeholder;
 }
 
-static int socket_is_connected(void *user, curl_socket_t fd, curlsocktype purpose)
+/* Called before every request, on new connections and on kept ones. */
+static int swap_placeholder(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
-    (void)user;
-    (void)fd;
-    (void)purpose;
-    return CURL_SOCKOPT_ALREADY_CONNECTED;
+    struct api *api = user;
+    int placeholder = api->placeholder, fd;
+
+    (void)remote_ip;
+    (void)local_ip;
+    (void)remote_port;
+    (void)local_port;
+    if (placeholder < 0)
+        return CURL_PREREQFUNC_OK;
+    api->placeholder = -1;
+    fd = backend_connect(&api->backend);
+    if (fd < 0)
+        return CURL_PREREQFUNC_ABORT;
+    bool swapped = dup3(fd, placeholder, O_CLOEXEC) >= 0;
+    (void)close(fd); /* the placeholder's number is the one that stays */
+    return swapped ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *user)
@@ -231,9 +251,10 @@ static void set_options(struct transfer *t, const char *url, bool with_token)
     if (t->api->backend.direct)
         lib->easy_setopt(curl, CURLOPT_PROXY, "");
     if (t->api->backend.server) {
-        lib->easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        lib->easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_placeholder);
         lib->easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t->api);
-        lib->easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, socket_is_connected);
+        lib->easy_setopt(curl, CURLOPT_PREREQFUNCTION, swap_placeholder);
+        lib->easy_setopt(curl, CURLOPT_PREREQDATA, t->api);
     }
     set_body(t);
 }

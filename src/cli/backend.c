@@ -5,6 +5,7 @@
 #include "control/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -172,5 +173,9 @@ void backend_release(struct backend *b)
 
 int backend_connect(struct backend *b)
 {
-    return server_connect_fd(b->server);
+    int fd = server_connect_fd(b->server);
+
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFL, O_NONBLOCK); /* cannot fail on a fresh socket */
+    return fd;
 }

@@ -17,7 +17,7 @@ struct backend {
 
 enum status backend_open(const struct api_options *opt, struct backend *ret, struct error *err) MUST_CHECK;
 void backend_release(struct backend *b);
-/* A connected socket to the server in this process; -1 with errno. The caller closes it. */
+/* A connected, non-blocking socket to the server in this process; -1 with errno. The caller closes it. */
 int backend_connect(struct backend *b);
 
 #endif

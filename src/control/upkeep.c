@@ -2,6 +2,7 @@
 #include "control/upkeep.h"
 
 #include "base/log.h"
+#include "store/transfers.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ static void run(struct job *job)
     struct upkeep *u = CONTAINER_OF(job, struct upkeep, job);
 
     write_down(u->api);
+    transfers_sweep(u->api->transfers);
     atomic_store(&u->running, false);
 }
 

@@ -1,4 +1,4 @@
-/* upkeep.h - what has to be written down now and then: metrics, and when tokens were last used. */
+/* upkeep.h - what has to be done now and then: write down metrics and when tokens were last used, forget old transfers. */
 #ifndef DIONE_CONTROL_UPKEEP_H
 #define DIONE_CONTROL_UPKEEP_H
 

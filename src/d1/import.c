@@ -48,7 +48,7 @@ static void write_status(struct buf *b, const struct transfer_view *v)
 
     buf_printf(b, "{\"success\":true,\"type\":\"import\",\"status\":\"%s\",\"at_bookmark\":\"%s\",\"messages\":[", status,
                v->bookmark);
-    if (v->state == TRANSFER_RUNNING)
+    if (v->state != TRANSFER_FAILED)
         buf_printf(b, "\"Processed %llu queries.\"", (unsigned long long)v->statements);
     /* wrangler reads `errors`, the SDKs know `error`. */
     buf_append_cstr(b, "],\"errors\":[");
@@ -168,6 +168,10 @@ static void step_ingest(struct http_request *req, struct database *db, const str
     struct slice filename = json_get_text(body, "filename");
     char etag[MD5_HEX_LEN + 1], expected[TRANSFER_ID_LEN + MD5_HEX_LEN + 8];
 
+    if (!filename.ptr) {
+        api_fail(req, STATUS_INVALID, "The request is malformed: filename must be the one that init has given");
+        return;
+    }
     if (!take_etag(req, body, etag))
         return;
     struct slice id = slice_of(filename.ptr, filename.len < TRANSFER_ID_LEN ? 0 : TRANSFER_ID_LEN);
@@ -194,6 +198,8 @@ static void step_poll(struct http_request *req, struct database *db, const struc
 
     if (x)
         wait_or_answer(req, x);
+    else if (!bookmark.ptr)
+        api_fail(req, STATUS_INVALID, "The request is malformed: current_bookmark must be the at_bookmark of the last answer");
     else
         refuse(req, "No import into this database has the bookmark that was given");
 }

@@ -78,7 +78,8 @@ struct pragma_rule {
 };
 
 static const struct pragma_rule pragma_rules[] = {
-    { "table_list", PRAGMA_NAME_OPTIONAL, SQL_STRICT, 0 },
+    /* Its order is that of SQLite's own table of names, which only the writing connection has as D1 has it. */
+    { "table_list", PRAGMA_NAME_OPTIONAL, SQL_STRICT, SQL_STMT_NEEDS_WRITER },
     { "table_info", PRAGMA_NAME, SQL_STRICT, 0 },
     { "table_xinfo", PRAGMA_NAME, SQL_STRICT, 0 },
     { "index_list", PRAGMA_NAME, SQL_STRICT, 0 },

@@ -245,6 +245,9 @@ static void answer(struct database *db, struct sql_request *first)
 {
     uint64_t commit = atomic_load(&db->commit);
 
+    /* Also a write that failed may have moved it, as on D1. */
+    if (db->writer)
+        atomic_store(&db->last_row_id, sqlite3_last_insert_rowid(sql_conn_handle(db->writer)));
     while (first) {
         struct sql_request *r = first;
         first = r->next;

@@ -141,8 +141,8 @@ describe('import', () => {
   test('foreign keys that hold at the end are enough', async () => {
     const id = await server.fresh();
     await importInto(server, id, `PRAGMA defer_foreign_keys=TRUE;
-      CREATE TABLE c (p REFERENCES p (id)); INSERT INTO c VALUES (1);
-      CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1);`);
+      CREATE TABLE c (p REFERENCES p (id)); CREATE TABLE p (id INTEGER PRIMARY KEY);
+      INSERT INTO c VALUES (1); INSERT INTO p VALUES (1);`);
     assert.equal(await server.value(id, 'SELECT count(*) FROM c'), 1);
     refused(await server.tryQuery(id, 'INSERT INTO c VALUES (2)'), 400, 7500, /FOREIGN KEY constraint failed/);
   });
