@@ -16,6 +16,7 @@
 
 #include <sqlite3.h>
 
+#include "draw.h"
 #include "histogram.h"
 
 #define MAX_WORK 4
@@ -41,7 +42,6 @@ static struct {
 static sqlite3 *db;
 static sqlite3_stmt *begin, *commit;
 static struct histogram latency;
-static uint64_t random_state = UINT64_C(0x9e3779b97f4a7c15), sequence;
 static volatile uint64_t sink; // keeps the reading of columns from being optimised away
 
 static _Noreturn __attribute__((format(printf, 1, 2))) void die(const char *format, ...)
@@ -62,16 +62,6 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint64_t next_random(void)
-{
-    uint64_t x = random_state;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    random_state = x;
-    return x * UINT64_C(0x2545f4914f6cdd1d);
-}
-
 static sqlite3_stmt *prepare(const char *sql)
 {
     sqlite3_stmt *s;
@@ -87,10 +77,9 @@ static void bind(const struct work *w)
         char *end;
         int rc;
         if (strcmp(text, "{key}") == 0)
-            rc = sqlite3_bind_int64(w->statement, i + 1,
-                                    (int64_t)(w->low + next_random() % (w->high - w->low + 1)));
+            rc = sqlite3_bind_int64(w->statement, i + 1, (int64_t)draw_between(w->low, w->high));
         else if (strcmp(text, "{seq}") == 0)
-            rc = sqlite3_bind_int64(w->statement, i + 1, (int64_t)++sequence);
+            rc = sqlite3_bind_int64(w->statement, i + 1, (int64_t)draw_next());
         else {
             double number = strtod(text, &end);
             rc = *end ? sqlite3_bind_text(w->statement, i + 1, text, -1, SQLITE_STATIC)
@@ -153,7 +142,7 @@ static const struct work *pick_work(void)
 {
     if (options.work_count == 1)
         return &options.works[0];
-    unsigned dart = (unsigned)(next_random() % options.weight_sum);
+    unsigned dart = (unsigned)draw_between(0, options.weight_sum - 1);
     const struct work *w = options.works;
     while (dart >= w->weight)
         dart -= w++->weight;
@@ -177,6 +166,20 @@ static double cpu_seconds(void)
     getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+// Not ru_maxrss, which a process inherits from whoever started it.
+static long peak_kb(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    long kb = -1;
+    while (f && kb < 0 && fgets(line, sizeof line, f))
+        (void)sscanf(line, "VmHWM: %ld", &kb); // leaves kb alone on any other line
+    if (kb < 0)
+        die("/proc/self/status names no VmHWM");
+    fclose(f);
+    return kb;
 }
 
 // ---- options ----
@@ -275,6 +278,7 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
+    draw_start();
     if (sqlite3_open_v2(options.path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK)
         die("%s: %s", options.path, sqlite3_errmsg(db));
@@ -294,8 +298,6 @@ int main(int argc, char **argv)
     double seconds = (double)(now_ns() - start) / 1e9;
     cpu = cpu_seconds() - cpu;
 
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     double count = (double)latency.count;
     printf(
         "{\"connections\":1,\"seconds\":%.3f,\"requests\":%" PRIu64 ",\"errors\":0,\"rate\":%.1f,"
@@ -303,7 +305,7 @@ int main(int argc, char **argv)
         "\"server_cpu\":%.3f,\"client_cpu\":0,\"peak_kb\":%ld,\"sqlite\":\"%s\"}\n",
         seconds, latency.count, count / seconds, histogram_us(&latency, 0.5),
         histogram_us(&latency, 0.99), (double)latency.max / 1e3, (double)latency.sum / count / 1e3,
-        cpu * 1e6 / count, cpu / seconds, usage.ru_maxrss, sqlite3_libversion());
+        cpu * 1e6 / count, cpu / seconds, peak_kb(), sqlite3_libversion());
 
     for (unsigned i = 0; i < options.work_count; i++)
         sqlite3_finalize(options.works[i].statement);

@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "draw.h"
 #include "histogram.h"
 
 #define MAX_REQUESTS 16
@@ -51,8 +52,7 @@ struct piece {
     size_t len;
 };
 
-struct template
-{
+struct form {
     struct piece *pieces;
     size_t count;
     size_t room; // enough for any filled-in form
@@ -60,7 +60,7 @@ struct template
 
 struct request {
     const char *name;
-    struct template head, body, expect;
+    struct form head, body, expect;
     bool has_body;
     unsigned weight;
     uint64_t low, high; // range of {key}
@@ -112,12 +112,11 @@ static struct {
 
 static struct {
     int epoll;
-    uint64_t random, seq;
     uint64_t completed, errors, bytes;
     bool counting, draining;
     unsigned in_flight;
     char first_error[512];
-} run = { .random = UINT64_C(0x9e3779b97f4a7c15) };
+} run;
 
 static char receive_buffer[RECEIVE_SIZE];
 
@@ -147,21 +146,11 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint64_t next_random(void)
-{
-    uint64_t x = run.random;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    run.random = x;
-    return x * UINT64_C(0x2545f4914f6cdd1d);
-}
-
 // ---- templates ----
 
-static struct template template_parse(const char *text, size_t len)
+static struct form form_parse(const char *text, size_t len)
 {
-    struct template t = { .pieces = must_alloc((len / 2 + 2) * sizeof(struct piece)) };
+    struct form t = { .pieces = must_alloc((len / 2 + 2) * sizeof(struct piece)) };
     const char *end = text + len, *start = text;
     for (const char *p = text; p < end; p++) {
         if (*p != '{' || end - p < 5)
@@ -193,8 +182,8 @@ static size_t put_number(char *to, uint64_t n)
 }
 
 // With `fixed`, every {key} is that one: an expectation speaks of the key already sent.
-static size_t template_fill(const struct template *t, const struct request *r, bool fixed,
-                            uint64_t *key, char *to)
+static size_t form_fill(const struct form *t, const struct request *r, bool fixed, uint64_t *key,
+                        char *to)
 {
     char *p = to;
     for (size_t i = 0; i < t->count; i++) {
@@ -206,11 +195,11 @@ static size_t template_fill(const struct template *t, const struct request *r, b
             break;
         case PIECE_KEY:
             if (!fixed)
-                *key = r->low + next_random() % (r->high - r->low + 1);
+                *key = draw_between(r->low, r->high);
             p += put_number(p, *key);
             break;
         case PIECE_SEQ:
-            p += put_number(p, ++run.seq);
+            p += put_number(p, draw_next());
             break;
         }
     }
@@ -228,9 +217,9 @@ static void conn_build(struct conn *c)
         body = must_alloc(body_room);
     }
     uint64_t key = 0;
-    char *p = c->out + template_fill(&r->head, r, false, &key, c->out);
+    char *p = c->out + form_fill(&r->head, r, false, &key, c->out);
     if (r->has_body) {
-        size_t len = template_fill(&r->body, r, false, &key, body);
+        size_t len = form_fill(&r->body, r, false, &key, body);
         memcpy(p, "content-length: ", 16);
         p += 16;
         p += put_number(p, len);
@@ -244,7 +233,7 @@ static void conn_build(struct conn *c)
     }
     c->out_len = (size_t)(p - c->out);
     c->out_sent = 0;
-    c->expect_len = template_fill(&r->expect, r, true, &key, c->expect);
+    c->expect_len = form_fill(&r->expect, r, true, &key, c->expect);
 }
 
 // ---- sending ----
@@ -279,7 +268,7 @@ static struct request *pick_request(void)
 {
     if (options.request_count == 1)
         return &options.requests[0];
-    unsigned dart = (unsigned)(next_random() % options.weight_sum);
+    unsigned dart = (unsigned)draw_between(0, options.weight_sum - 1);
     struct request *r = options.requests;
     while (dart >= r->weight)
         dart -= r++->weight;
@@ -707,10 +696,10 @@ static void add_request(const char *path)
     const char *slash = strrchr(path, '/');
     char *head = wire_head(text, gap ? (size_t)(gap - text) + 1 : len, &head_len);
     *r = (struct request){ .name = slash ? slash + 1 : path, .weight = 1, .low = 1, .high = 1 };
-    r->head = template_parse(head, head_len);
+    r->head = form_parse(head, head_len);
     r->has_body = gap && gap[2];
     if (r->has_body)
-        r->body = template_parse(gap + 2, len - (size_t)(gap + 2 - text));
+        r->body = form_parse(gap + 2, len - (size_t)(gap + 2 - text));
 }
 
 static double number_option(const char *name, const char *text, double low, double high)
@@ -785,7 +774,7 @@ static void parse_options(int argc, char **argv)
                                                                          1e12);
             break;
         case 'e':
-            last_request("expect")->expect = template_parse(optarg, strlen(optarg));
+            last_request("expect")->expect = form_parse(optarg, strlen(optarg));
             if (last_request("expect")->expect.room > MAX_EXPECT)
                 die("--expect: at most %d bytes", MAX_EXPECT);
             break;
@@ -813,6 +802,7 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
+    draw_start();
     run.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (run.epoll < 0)
         die("epoll: %s", strerror(errno));

@@ -330,6 +330,8 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
 
     if (c->state != CONN_BODY)
         return HPE_PAUSED;
+    if (len == 0)
+        return 0;
     c->body_bytes += len;
     if (c->body_bytes > c->body_limit)
         return HPE_USER;
@@ -514,7 +516,8 @@ static void parse_pending(struct conn *c)
 {
     struct buf bytes = buf_take(&c->pending);
 
-    conn_parse(c, bytes.ptr, bytes.len);
+    /* Never NULL: llhttp would take it for "no span is open" and report the rest of a body from address 0. */
+    conn_parse(c, bytes.ptr ? bytes.ptr : "", bytes.len);
     buf_release(&bytes);
 }
 
