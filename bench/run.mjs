@@ -268,8 +268,9 @@ function printAll(lines, measured, how) {
     table([['', 'milliseconds'], ['dione', median(cli.dione_ms).toFixed(1)],
       ['wrangler', median(cli.wrangler_ms).toFixed(1)]]);
   }
-  heading('targets');
   const judged = targets(measured);
+  if (judged.length === 0) return judged;
+  heading('targets');
   table([['', 'measured', ''], ...judged.map((one) => [one.text, one.shown, one.met ? 'met' : 'NOT MET'])]);
   return judged;
 }

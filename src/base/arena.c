@@ -68,13 +68,22 @@ static bool arena_add_block(struct arena *a, size_t need)
     return true;
 }
 
-void *arena_alloc(struct arena *a, size_t len)
+/* What arena_alloc takes for len bytes; 0: no such size. */
+static size_t padded_len(size_t len)
 {
     size_t padded;
 
     if (__builtin_add_overflow(len, ALIGN_BYTES - 1U, &padded))
+        return 0;
+    return padded & ~(size_t)(ALIGN_BYTES - 1);
+}
+
+void *arena_alloc(struct arena *a, size_t len)
+{
+    size_t padded = padded_len(len);
+
+    if (len && !padded)
         return NULL;
-    padded &= ~(size_t)(ALIGN_BYTES - 1);
     if ((size_t)(a->end - a->next) < padded && !arena_add_block(a, padded))
         return NULL;
     void *p = a->next;
@@ -101,4 +110,27 @@ struct slice arena_copy(struct arena *a, struct slice s)
         memcpy(p, s.ptr, s.len);
     p[s.len] = '\0';
     return slice_of(p, s.len);
+}
+
+struct slice arena_join(struct arena *a, struct slice s, struct slice more)
+{
+    size_t len;
+
+    if (__builtin_add_overflow(s.len, more.len, &len) || len == SIZE_MAX)
+        return SLICE_NONE;
+    char *p = NULL;
+    if (s.ptr && a->next == s.ptr + padded_len(s.len + 1) && padded_len(len + 1) <= (size_t)(a->end - s.ptr)) {
+        p = a->next - padded_len(s.len + 1);
+        a->next = p + padded_len(len + 1);
+    } else {
+        p = arena_alloc(a, len + 1);
+        if (!p)
+            return SLICE_NONE;
+        if (s.len)
+            memcpy(p, s.ptr, s.len);
+    }
+    if (more.len)
+        memcpy(p + s.len, more.ptr, more.len);
+    p[len] = '\0';
+    return slice_of(p, len);
 }

@@ -30,6 +30,11 @@ void *arena_alloc(struct arena *a, size_t len) MUST_CHECK;
 void *arena_zalloc(struct arena *a, size_t len) MUST_CHECK;
 /* A NUL-terminated copy; the NUL is not counted in len. ptr is NULL when it did not fit. */
 struct slice arena_copy(struct arena *a, struct slice s) MUST_CHECK;
+/*
+ * s with `more` behind it, terminated as above. When s is what arena_copy or arena_join gave last, it grows in place, so
+ * joining in small pieces costs no more than the text; otherwise both are copied.
+ */
+struct slice arena_join(struct arena *a, struct slice s, struct slice more) MUST_CHECK;
 
 #define ARENA_NEW(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 

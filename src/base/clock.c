@@ -22,12 +22,16 @@ int64_t clock_wall_ms(void)
 
 void clock_iso(int64_t wall_ms, char ret_text[CLOCK_ISO_LEN + 1])
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
+    int ms = (int)(wall_ms % 1000);
     struct tm tm;
+
+    if (ms < 0)
+        ms += 1000; /* before 1970: the second that it lies in is the earlier one */
+    time_t seconds = (time_t)((wall_ms - ms) / 1000);
 
     gmtime_r(&seconds, &tm);
     size_t n = strftime(ret_text, CLOCK_ISO_LEN + 1, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + n, CLOCK_ISO_LEN + 1 - n, ".%03dZ", (int)(wall_ms % 1000));
+    snprintf(ret_text + n, CLOCK_ISO_LEN + 1 - n, ".%03dZ", ms);
 }
 
 /* Takes exactly n digits. */
@@ -66,8 +70,8 @@ static bool take_offset(struct slice *s, int *ret_minutes)
         sign = -1;
     if (!take_char(s, "+-") || !take_digits(s, 2, &hours))
         return false;
-    (void)take_char(s, ":"); /* optional */
-    if (s->len && !take_digits(s, 2, &minutes))
+    bool colon = take_char(s, ":"); /* optional */
+    if ((colon || s->len) && !take_digits(s, 2, &minutes))
         return false;
     *ret_minutes = sign * (hours * 60 + minutes);
     return hours < 24 && minutes < 60;

@@ -90,7 +90,9 @@ enum status error_errno(struct error *err, int errnum, const char *fmt, ...)
     set_text(err, fmt, args);
     va_end(args);
     size_t len = strlen(err->msg);
-    snprintf(err->msg + len, sizeof(err->msg) - len, ": %s", strerror(errnum));
+    int n = snprintf(err->msg + len, sizeof(err->msg) - len, ": %s", strerror(errnum));
+    if (n >= (int)(sizeof(err->msg) - len))
+        mark_cut(err->msg, sizeof(err->msg));
     return st;
 }
 

@@ -92,6 +92,7 @@ static enum status open_store(struct server *s, struct error *err)
         .max_database_bytes = (uint64_t)s->opt.max_database_bytes,
         .statement_limit_ms = s->opt.statement_timeout_ms,
         .max_result_bytes = (size_t)s->opt.max_result_bytes,
+        .brief = !s->opt.listen,
         .on_stats = on_stats,
         .stats_arg = s,
     };

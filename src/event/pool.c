@@ -12,14 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IDLE_SECONDS = 10, STACK_BYTES = 512 * 1024 };
+enum { IDLE_MS = 10 * 1000, STACK_BYTES = 512 * 1024 };
 
 struct pool {
     struct pool_options opt;
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t work, left;
     struct job *first, **link;
-    int threads, idle;
+    int queued;         /* jobs in the list */
+    int threads, idle;  /* idle ones may have been woken already: compare with `queued` */
     bool stopping;
 };
 
@@ -41,13 +42,23 @@ struct pool *pool_new(const struct pool_options *opt)
     return p;
 }
 
+static void add_ms(struct timespec *t, int ms)
+{
+    t->tv_sec += ms / 1000;
+    t->tv_nsec += ms % 1000 * 1000000L;
+    if (t->tv_nsec >= 1000000000) {
+        t->tv_sec++;
+        t->tv_nsec -= 1000000000;
+    }
+}
+
 /* The next job, or NULL when this thread should leave. */
 static struct job *take_job_locked(struct pool *p)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += IDLE_SECONDS;
+    add_ms(&until, p->opt.idle_ms > 0 ? p->opt.idle_ms : IDLE_MS);
     while (!p->first) {
         if (p->stopping)
             return NULL;
@@ -61,6 +72,7 @@ static struct job *take_job_locked(struct pool *p)
     p->first = job->next;
     if (!p->first)
         p->link = &p->first;
+    p->queued--;
     return job;
 }
 
@@ -118,7 +130,8 @@ void pool_submit(struct pool *p, struct job *job)
     job->next = NULL;
     *p->link = job;
     p->link = &job->next;
-    if (p->idle > 0) {
+    p->queued++;
+    if (p->idle >= p->queued) {
         pthread_cond_signal(&p->work);
     } else if (p->threads < p->opt.max_threads) {
         p->threads++;

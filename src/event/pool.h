@@ -1,8 +1,8 @@
 /*
  * pool.h - threads that may block.
  *
- * A pool runs jobs in the order they came, on up to `max_threads` threads that start when needed and leave after ten idle
- * seconds. There are several pools (lanes), so that slow reads never keep writes from a thread.
+ * A pool runs jobs in the order they came, on up to `max_threads` threads that start when needed and leave when they
+ * have been idle for a while. There are several pools (lanes), so that slow reads never keep writes from a thread.
  */
 #ifndef DIONE_EVENT_POOL_H
 #define DIONE_EVENT_POOL_H
@@ -20,6 +20,7 @@ struct job {
 struct pool_options {
     const char *name; /* of its threads; at most 12 characters */
     int max_threads;
+    int idle_ms;      /* before an idle thread leaves; 0: ten seconds */
     int nice;         /* added to the threads' niceness: work that must not slow the loops down */
 };
 

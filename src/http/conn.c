@@ -169,12 +169,10 @@ static bool span_extend(struct conn *c, struct slice *span, const char *at, size
         span->len += len;
         return true;
     }
-    char *joined = arena_alloc(&c->arena, span->len + len + 1);
-    if (!joined)
+    struct slice joined = arena_join(&c->arena, *span, slice_of(at, len));
+    if (!joined.ptr)
         return false;
-    memcpy(joined, span->ptr, span->len);
-    memcpy(joined + span->len, at, len);
-    *span = slice_of(joined, span->len + len);
+    *span = joined;
     return true;
 }
 
@@ -495,8 +493,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n < 0) {
         stop_reading(c);
         c->peer_done = true;
-        /* Half-closed clients still get the answer that is under way. */
-        if (c->state != CONN_BUSY && c->state != CONN_SENDING)
+        /* Half-closed clients still get the answer that is under way, also to a body that waits for its sink. */
+        if (c->state != CONN_BUSY && c->state != CONN_SENDING && !c->body_paused)
             conn_close(c);
         return;
     }
@@ -563,16 +561,23 @@ static void request_end(struct conn *c)
     set_deadline(c, c->share->opt->idle_timeout_ms);
 }
 
+/* Takes the bytes that have waited; then more must come, and from a client that has closed its side none will. */
+static void parse_on(struct conn *c)
+{
+    parse_pending(c);
+    if (c->state > CONN_BODY || c->body_paused)
+        return;
+    if (c->peer_done)
+        conn_close(c);
+    else
+        start_reading(c);
+}
+
 /* After an answer that was not sent from within conn_parse: the next request may be waiting. */
 static void conn_go_on(struct conn *c)
 {
-    if (c->state != CONN_IDLE)
-        return;
-    parse_pending(c);
-    if (c->state == CONN_IDLE && c->peer_done)
-        conn_close(c);
-    else if (c->state <= CONN_BODY)
-        start_reading(c);
+    if (c->state == CONN_IDLE)
+        parse_on(c);
 }
 
 static void on_written(uv_write_t *write, int rc)
@@ -695,8 +700,10 @@ static void begin_answer(struct conn *c)
 
 static void answer_sent(struct conn *c)
 {
+    bool closed = c->state == CONN_CLOSED; /* then request_end may free it */
+
     request_end(c);
-    if (!c->parsing)
+    if (!closed && !c->parsing)
         conn_go_on(c);
 }
 
@@ -892,11 +899,8 @@ void http_body_resume(struct http_request *req)
     if (c->state != CONN_BODY)
         return;
     set_deadline(c, c->share->opt->request_timeout_ms);
-    parse_pending(c);
-    if (c->state == CONN_BODY && c->peer_done)
-        conn_close(c);
-    else if (c->state <= CONN_BODY && !c->body_paused)
-        start_reading(c);
+    if (!c->parsing)
+        parse_on(c);
 }
 
 /* ---- all connections of a loop ---- */

@@ -87,8 +87,10 @@ const struct http_route *router_match(const struct http_route *routes, const cha
         *ret_path_known = true;
         if (routes->method != method && !(method == HTTP_M_HEAD && routes->method == HTTP_M_GET))
             continue;
-        if (!decode_params(a, raw))
+        if (!decode_params(a, raw)) {
+            *ret_path_known = false; /* another method would not help */
             return NULL;
+        }
         memcpy(ret_params, raw, sizeof(raw));
         return routes;
     }

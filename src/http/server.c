@@ -12,10 +12,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BACKLOG = 4096, MIN_TICK_MS = 20, MAX_TICK_MS = 1000, ACCEPT_BURST = 64 };
@@ -31,7 +33,7 @@ struct http_server {
     unsigned next_loop;     /* loop 0 */
     _Atomic unsigned next_adopted;
     _Atomic size_t n_open_shares;
-    uv_sem_t drained;       /* posted by the last share to become empty */
+    sem_t drained;          /* posted by the last share to become empty */
 };
 
 /* ---- messages to a loop ---- */
@@ -91,7 +93,7 @@ struct http_server *http_server_new(const struct http_options *opt, struct loop 
     s->loops = loops;
     s->n_loops = n_loops;
     s->listen_fd = -1;
-    uv_sem_init(&s->drained, 0);
+    sem_init(&s->drained, 0, 0);
     for (int i = 0; i < n_loops; i++) {
         s->shares[i].loop = &loops[i];
         s->shares[i].server = s;
@@ -257,7 +259,7 @@ enum status http_server_listen(struct http_server *s, const char *address, int *
 void share_on_empty(struct loop_share *share)
 {
     if (atomic_fetch_sub(&share->server->n_open_shares, 1) == 1)
-        uv_sem_post(&share->server->drained);
+        sem_post(&share->server->drained);
 }
 
 static void deliver_drain(struct loop_msg *msg)
@@ -284,12 +286,15 @@ static void deliver_close(struct loop_msg *msg)
 
 static bool wait_drained(struct http_server *s, int64_t ms)
 {
-    for (int64_t waited = 0; waited < ms; waited += 5) {
-        if (uv_sem_trywait(&s->drained) == 0)
-            return true;
-        uv_sleep(5);
-    }
-    return false;
+    struct timespec until;
+    int rc;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    do {
+        rc = sem_timedwait(&s->drained, &until);
+    } while (rc != 0 && errno == EINTR);
+    return rc == 0;
 }
 
 void http_server_drain(struct http_server *s, int64_t grace_ms)
@@ -303,7 +308,8 @@ void http_server_drain(struct http_server *s, int64_t grace_ms)
     for (int i = 0; i < s->n_loops; i++)
         post(&s->shares[i], deliver_close, -1);
     /* A connection goes when its handler has answered, and every handler has a time limit. */
-    uv_sem_wait(&s->drained);
+    while (sem_wait(&s->drained) != 0)
+        ;
 }
 
 void http_server_free(struct http_server *s)
@@ -312,7 +318,7 @@ void http_server_free(struct http_server *s)
         return;
     if (s->listen_fd >= 0)
         (void)close(s->listen_fd); /* nothing was written to it */
-    uv_sem_destroy(&s->drained);
+    sem_destroy(&s->drained);
     free(s->shares);
     free(s);
 }

@@ -17,6 +17,7 @@ bool http_address_is_loopback(const char *address);
 void http_server_adopt(struct http_server *s, int fd);
 /* Stops accepting, lets running requests end for at most `grace_ms`, closes all connections. Blocks. */
 void http_server_drain(struct http_server *s, int64_t grace_ms);
+/* After the loops have ended, since its timers are on them. NULL is fine. */
 void http_server_free(struct http_server *s);
 
 #endif

@@ -12,8 +12,9 @@ enum { PROGRESS_OPS = 1000, BUSY_TIMEOUT_MS = 10000 };
 static int on_progress(void *arg)
 {
     struct sql_conn *c = arg;
+    int64_t deadline_ns = __atomic_load_n(&c->deadline_ns, __ATOMIC_RELAXED);
 
-    if (c->deadline_ns == 0 || clock_mono_ns() < __atomic_load_n(&c->deadline_ns, __ATOMIC_RELAXED))
+    if (deadline_ns == 0 || clock_mono_ns() < deadline_ns)
         return 0;
     c->timed_out = true;
     return 1;
@@ -165,7 +166,7 @@ static enum status set_up(struct sql_conn *c, const struct sql_conn_options *opt
         st = set_up_file(c, opt, err);
     /* Checkpoints are the writer's decision; the others must not even do one when they close. */
     sqlite3_wal_hook(c->db, on_commit, c);
-    if (opt->role != SQL_WRITER && opt->role != SQL_INTERNAL)
+    if (opt->keep_wal || (opt->role != SQL_WRITER && opt->role != SQL_INTERNAL))
         sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (opt->role == SQL_INTERNAL || st != STATUS_OK)
         return st;

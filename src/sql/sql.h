@@ -30,6 +30,7 @@ struct sql_conn_options {
     uint64_t max_bytes; /* WRITER, IMPORTER: size limit of the database; 0: none */
     int cache_statements; /* kept prepared */
     int cache_kib;        /* page cache */
+    bool keep_wal;        /* closing leaves the WAL as it is: quicker, and the next to open takes it up */
 };
 
 struct sql_conn;

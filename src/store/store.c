@@ -84,7 +84,7 @@ static enum status check_format(struct store *s, struct error *err)
 static enum status open_control(struct store *s, struct error *err)
 {
     char *path = join(s->dir, "control.db");
-    struct sql_conn_options opt = { .path = path, .role = SQL_INTERNAL, .cache_kib = 256 };
+    struct sql_conn_options opt = { .path = path, .role = SQL_INTERNAL, .cache_kib = 256, .keep_wal = s->opt.brief };
     enum status st = sql_conn_open(&opt, &s->control, err);
 
     free(path);

@@ -25,6 +25,7 @@ struct store_options {
     uint64_t max_database_bytes;
     int64_t statement_limit_ms; /* for a whole request */
     size_t max_result_bytes;    /* of one request's JSON */
+    bool brief;                 /* open for one command: leave the control database's WAL to the next */
     /*
      * Called with what each statement text cost since the last call, some time after it ran. On the thread that owns the connection.
      */

@@ -208,10 +208,13 @@ describe('where the databases are', () => {
     const own = await startServer(t, { data: project.file('data') });
     const { uuid } = ok(await own.database('shared', 'GET'));
     assert.equal(await own.value(uuid, 'SELECT a FROM t'), 'local');
-    const done = await project.tryDione(['d1', 'execute', 'shared', '--command', "INSERT INTO t VALUES ('beside')"], { env: { ...project.env, DIONE_TOKEN: own.token } });
-    if (done.code === 0) assert.equal(await own.value(uuid, 'SELECT count(*) FROM t'), 2);
-    else assert.match(done.stderr, /server|in use|another/i);
-    await own.assertAlive();
+    // The folder is the server's now: the command asks it, with the token that both were given.
+    await project.dione(['d1', 'execute', 'shared', '--command', "INSERT INTO t VALUES ('beside')"], { env: { ...project.env, DIONE_TOKEN: own.token } });
+    assert.deepEqual(await own.rows(uuid, 'SELECT a FROM t'), [{ a: 'local' }, { a: 'beside' }]);
+    await own.stop();
+    await project.dione(['d1', 'execute', 'shared', '--command', "INSERT INTO t VALUES ('after')"]);
+    const [{ results }] = await project.json(['d1', 'execute', 'shared', '--command', 'SELECT count(*) AS n FROM t']);
+    assert.deepEqual(results, [{ n: 3 }]);
   });
 
   test('--url and --token go before the environment, and a wrong token is told', async (t) => {

@@ -16,6 +16,7 @@
 #include "dione_sqlite.h"
 #include "store/dump.h"
 #include "store/load.h"
+#include "store/sqlite_file.h"
 
 static char dir[] = "/tmp/dione-test-dump-XXXXXX";
 static int n_files;
@@ -554,6 +555,194 @@ static void a_load_counts_what_it_did(void **state)
     assert_false(r.changed_db);
 }
 
+/* ---- raw files ---- */
+
+static void plain_exec(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    char *message = NULL;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+        fail_msg("%s: %s", sql, message);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void check_file(const struct base *file, const char *refusal)
+{
+    struct progress p = { 0 };
+    struct error err = { 0 };
+    enum status st = sqlite_file_check(file->path, &p, &err);
+
+    if (refusal) {
+        assert_int_equal(st, STATUS_SQL);
+        if (!strstr(err.msg, refusal))
+            fail_msg("<%s> does not say <%s>", err.msg, refusal);
+    } else if (st != STATUS_OK) {
+        fail_msg("%s", err.msg);
+    }
+}
+
+static void set_number(struct sql_conn *c, uint32_t number)
+{
+    assert_int_equal(dione_db_meta_set(sql_conn_handle(c), DIONE_META_USER_VERSION, number), SQLITE_OK);
+    assert_int_equal(dione_db_meta_set(sql_conn_handle(c), DIONE_META_APPLICATION_ID, number + 1), SQLITE_OK);
+}
+
+static int64_t count_in(struct sql_conn *c, const char *sql)
+{
+    int64_t n = -1;
+    struct error err;
+
+    if (sql_exec_i64(c, sql, &n, &err) != STATUS_OK)
+        fail_msg("%s: %s", sql, err.msg);
+    return n;
+}
+
+/* Applies the file to a database that holds `before`; a reader that is open all the time sees the old state, then the new. */
+static void check_apply(const struct base *file, const char *before)
+{
+    struct base to = base_new();
+    struct progress p = { 0 };
+    struct error err;
+    int64_t size = 0;
+    uint32_t number = 0;
+
+    must_load(&to, slice_cstr(before));
+    struct sql_conn *reader = open_as(&to, SQL_READER, SQL_STRICT), *c = open_as(&to, SQL_IMPORTER, SQL_STRICT);
+    assert_int_equal(count_in(reader, "SELECT count(*) FROM old"), 1);
+    assert_int_equal(sql_exec(c, "BEGIN IMMEDIATE", &err), STATUS_OK);
+    set_number(c, 41);
+    if (sqlite_file_apply(c, file->path, &p, &size, &err) != STATUS_OK)
+        fail_msg("%s", err.msg);
+    set_number(c, 42);
+    assert_int_equal(count_in(reader, "SELECT count(*) FROM old"), 1);
+    assert_int_equal(sql_exec(c, "COMMIT", &err), STATUS_OK);
+    sql_conn_close(c);
+    assert_int_equal(count_in(reader, "SELECT count(*) FROM sqlite_schema WHERE name = 'old'"), 0);
+    assert_true(count_in(reader, "SELECT count(*) FROM t") > 0);
+    assert_int_equal(dione_db_meta_get(sql_conn_handle(reader), DIONE_META_USER_VERSION, &number), SQLITE_OK);
+    assert_int_equal(number, 42);
+    int64_t really = 0;
+    assert_int_equal(sql_conn_size(reader, &really, &err), STATUS_OK);
+    assert_int_equal(size, really);
+    sql_conn_close(reader);
+    struct buf got = content_of(&to), expected = content_of(file);
+    assert_memory_equal(got.ptr, "3:6f6b|\n", 8);
+    assert_same_text(&expected, &got);
+    buf_release(&got);
+    buf_release(&expected);
+    must_load(&to, SLICE_LIT("CREATE TABLE later (a); INSERT INTO later SELECT hex(randomblob(1000)) FROM t; DROP TABLE t"));
+    check_query(&to, "PRAGMA integrity_check", "ok");
+}
+
+static const char many_rows[] = "CREATE TABLE t (a, b UNIQUE); INSERT INTO t (rowid, a, b) SELECT n * 7, hex(randomblob(n % 300)), n FROM "
+                                "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2000) SELECT n FROM c);"
+                                "CREATE VIRTUAL TABLE docs USING fts5(x); INSERT INTO docs (rowid, x) VALUES (9, 'words');";
+
+static void a_raw_file_is_a_plain_copy_of_a_snapshot(void **state)
+{
+    struct base a = base_new(), copy = base_new();
+    struct progress p = { 0 };
+    struct error err;
+    char head[100];
+
+    (void)state;
+    must_load(&a, slice_cstr(many_rows));
+    struct sql_conn *reader = open_as(&a, SQL_READER, SQL_STRICT), *writer = open_as(&a, SQL_INTERNAL, SQL_STRICT);
+    assert_int_equal(sql_exec(writer, "PRAGMA user_version=5; PRAGMA application_id=6", NULL), STATUS_OK);
+    struct buf expected = content_of(&a);
+    assert_int_equal(sql_exec(reader, "BEGIN", NULL), STATUS_OK);
+    assert_int_equal(count_in(reader, "SELECT count(*) FROM t"), 2000);
+    assert_int_equal(sql_exec(writer, "DELETE FROM t", NULL), STATUS_OK); /* not blocked, not seen */
+    if (sqlite_file_write(reader, copy.path, &p, &err) != STATUS_OK)
+        fail_msg("%s", err.msg);
+    sql_conn_close(reader);
+    sql_conn_close(writer);
+    FILE *f = fopen(copy.path, "rb");
+    assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
+    fclose(f);
+    assert_memory_equal(head + 18, "\1\1", 2);
+    assert_memory_equal(head + 60, "\0\0\0\0\0\0\0\0\0\0\0\0", 12);
+    check_file(&copy, NULL);
+    struct buf got = content_of(&copy);
+    assert_same_text(&expected, &got);
+    buf_release(&expected);
+    buf_release(&got);
+}
+
+static void raw_files_of_any_layout_are_taken(void **state)
+{
+    static const char *const layouts[] = { "", "PRAGMA page_size=1024;", "PRAGMA page_size=65536;", "PRAGMA auto_vacuum=1;",
+                                           "PRAGMA page_size=512; PRAGMA auto_vacuum=2;", "PRAGMA journal_mode=WAL;" };
+    char before[512];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(layouts); i++) {
+        struct base file = base_new();
+        plain_exec(file.path, layouts[i]);
+        struct buf sql = { 0 };
+        buf_printf(&sql, "%s%s", layouts[i], many_rows);
+        plain_exec(file.path, sql.ptr);
+        buf_release(&sql);
+        check_file(&file, NULL);
+        check_apply(&file, "CREATE TABLE old (a); INSERT INTO old VALUES (1)");
+        /* Also over a larger database, which must shrink. */
+        snprintf(before, sizeof(before),
+                 "CREATE TABLE old (a); INSERT INTO old VALUES (1); CREATE TABLE big (a); INSERT INTO big SELECT zeroblob(4000) FROM "
+                 "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000) SELECT n FROM c)");
+        check_apply(&file, before);
+    }
+}
+
+static void cut_file(const struct base *file, long size)
+{
+    assert_int_equal(truncate(file->path, size), 0);
+}
+
+static void spoil_file(const struct base *file, long at, size_t n)
+{
+    FILE *f = fopen(file->path, "r+b");
+
+    fseek(f, at, SEEK_SET);
+    while (n--)
+        fputc(0xa5, f);
+    fclose(f);
+}
+
+static void raw_files_that_cannot_be_served_are_refused(void **state)
+{
+    struct base file;
+
+    (void)state;
+    file = base_new();
+    plain_exec(file.path, "CREATE TABLE _cf_x (a)");
+    check_file(&file, "_cf_x begins with _cf_");
+    file = base_new();
+    plain_exec(file.path, "PRAGMA encoding='UTF-16'; CREATE TABLE t (a)");
+    check_file(&file, "UTF-16");
+    file = base_new();
+    plain_exec(file.path, many_rows);
+    cut_file(&file, 50);
+    check_file(&file, "shorter");
+    file = base_new();
+    plain_exec(file.path, many_rows);
+    cut_file(&file, 10 * 4096 + 1);
+    check_file(&file, "cut short");
+    file = base_new();
+    plain_exec(file.path, many_rows);
+    cut_file(&file, 10 * 4096);
+    check_file(&file, "");
+    file = base_new();
+    plain_exec(file.path, many_rows);
+    spoil_file(&file, 4096, 4096 * 20);
+    check_file(&file, "");
+    file = base_new();
+    plain_exec(file.path, many_rows);
+    spoil_file(&file, 16, 2);
+    check_file(&file, "page size");
+}
+
 static void a_cancelled_load_and_dump_stop(void **state)
 {
     struct base a = base_new();
@@ -610,6 +799,9 @@ int main(void)
         cmocka_unit_test(rtrees_come_back),
         cmocka_unit_test(errors_name_the_statement_and_its_line),
         cmocka_unit_test(a_load_counts_what_it_did),
+        cmocka_unit_test(a_raw_file_is_a_plain_copy_of_a_snapshot),
+        cmocka_unit_test(raw_files_of_any_layout_are_taken),
+        cmocka_unit_test(raw_files_that_cannot_be_served_are_refused),
         cmocka_unit_test(a_cancelled_load_and_dump_stop),
     };
 
