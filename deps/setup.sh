@@ -42,8 +42,8 @@ package_is_installed() {
 }
 
 # shellcheck disable=SC2034  # for the scripts that source this
-build_packages=(gcc libc6-dev patch pkg-config meson ninja-build libuv1-dev libjansson-dev libssl-dev
-    libzstd-dev libxxhash-dev libedit-dev libcurl4-openssl-dev "libllhttp-dev|node-llhttp")
+build_packages=(gcc libc6-dev patch pkg-config meson ninja-build libuv1-dev libssl-dev
+    libxxhash-dev uthash-dev libedit-dev libcurl4-openssl-dev "libllhttp-dev|node-llhttp")
 
 # need_npm FOLDER: what FOLDER/package-lock.json pins, in FOLDER/node_modules. Install scripts stay
 # off: nothing that comes this way runs at install time.

@@ -37,10 +37,20 @@ static void add_header(const struct curl_lib *lib, struct curl_slist **list, con
     *list = longer;
 }
 
+static void drop_headers(struct api *api)
+{
+    if (api->json_headers)
+        api->lib->slist_free_all(api->json_headers);
+    if (api->plain_headers)
+        api->lib->slist_free_all(api->plain_headers);
+    api->json_headers = api->plain_headers = NULL;
+}
+
 static void make_headers(struct api *api)
 {
     struct buf line = { 0 };
 
+    drop_headers(api);
     buf_printf(&line, "Authorization: Bearer %s", api->backend.token);
     add_header(api->lib, &api->json_headers, line.ptr);
     add_header(api->lib, &api->json_headers, "Content-Type: application/json");
@@ -48,6 +58,25 @@ static void make_headers(struct api *api)
     add_header(api->lib, &api->plain_headers, "Expect:");
     add_header(api->lib, &api->plain_headers, "Content-Type:");
     buf_release(&line);
+}
+
+/* With two tokens at hand, takes the one that the server knows. */
+static enum status choose_token(struct api *api, struct error *err)
+{
+    struct backend *b = &api->backend;
+    struct api_answer answer = { 0 };
+    char *refused = b->token;
+
+    if (!b->other_token)
+        return STATUS_OK;
+    enum status st = api_call(api, "GET", "/user/tokens/verify", SLICE_NONE, &answer, err);
+    api_answer_release(&answer);
+    if (st != STATUS_UNAUTH && st != STATUS_FORBIDDEN)
+        return st;
+    b->token = b->other_token;
+    b->other_token = refused;
+    make_headers(api);
+    return STATUS_OK;
 }
 
 enum status api_open(const struct api_options *opt, struct api **ret, struct error *err)
@@ -61,15 +90,14 @@ enum status api_open(const struct api_options *opt, struct api **ret, struct err
     if (st == STATUS_OK)
         st = backend_open(opt, &api->backend, err);
     if (st == STATUS_OK) {
+        make_headers(api);
         api->curl = api->lib->easy_init();
-        if (!api->curl)
-            st = error_set(err, STATUS_NOMEM, 0, "libcurl does not start");
+        st = api->curl ? choose_token(api, err) : error_set(err, STATUS_NOMEM, 0, "libcurl does not start");
     }
     if (st != STATUS_OK) {
         api_close(api);
         return st;
     }
-    make_headers(api);
     *ret = api;
     return STATUS_OK;
 }
@@ -80,10 +108,7 @@ void api_close(struct api *api)
         return;
     if (api->curl)
         api->lib->easy_cleanup(api->curl);
-    if (api->json_headers)
-        api->lib->slist_free_all(api->json_headers);
-    if (api->plain_headers)
-        api->lib->slist_free_all(api->plain_headers);
+    drop_headers(api);
     backend_release(&api->backend);
     free(api);
 }

@@ -102,14 +102,20 @@ static enum status read_running_url(const char *data, char **ret, struct error *
     return st;
 }
 
-/* The token of the server that holds the folder: in DIR/token, unless DIONE_TOKEN gave it one, as it may us. */
-static enum status running_token(const struct api_options *opt, char **ret, struct error *err)
+/*
+ * The token of the server that holds the folder: the one in DIR/token, unless DIONE_TOKEN gave it another. The file may
+ * then be an old one, and our own DIONE_TOKEN may be for somebody else, so with both at hand both are kept.
+ */
+static enum status running_tokens(const struct api_options *opt, struct backend *b, struct error *err)
 {
-    enum status st = read_token(opt->data, ret, err);
+    enum status st = read_token(opt->data, &b->token, err);
 
-    if (st == STATUS_OK || !opt->token)
+    if (!opt->token)
         return st;
-    *ret = copy_text(slice_cstr(opt->token));
+    if (st == STATUS_OK)
+        b->other_token = copy_text(slice_cstr(opt->token));
+    else
+        b->token = copy_text(slice_cstr(opt->token));
     return STATUS_OK;
 }
 
@@ -120,7 +126,7 @@ static enum status open_running(const struct api_options *opt, struct backend *b
     struct error why;
 
     if (read_running_url(opt->data, &b->url, &why) == STATUS_OK &&
-        running_token(opt, &b->token, &why) == STATUS_OK)
+        running_tokens(opt, b, &why) == STATUS_OK)
         return STATUS_OK;
     return error_set(err, STATUS_BUSY, 0, "%s (and it cannot be asked: %s)", busy->msg, why.msg);
 }
@@ -167,6 +173,7 @@ void backend_release(struct backend *b)
         server_stop(b->server);
     free(b->url);
     free(b->token);
+    free(b->other_token);
     free(b->place);
     *b = (struct backend){ 0 };
 }
