@@ -2,14 +2,17 @@
 #include "cli/backend.h"
 
 #include "cli/files.h"
+#include "cli/interrupt.h"
 #include "control/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SMALL_FILE_BYTES = 64 * 1024 };
+enum { SMALL_FILE_BYTES = 64 * 1024, WAIT_STEP_MS = 10, WAIT_MAX_MS = 5000 };
 
 /* No name is looked up: connections are handed out by the server itself. */
 #define IN_PROCESS_URL "http://127.0.0.1"
@@ -81,7 +84,15 @@ static enum status open_remote(const struct api_options *opt, struct backend *b,
     return error_set(err, STATUS_UNAUTH, 0, "no token for %s: pass --token or set DIONE_TOKEN", opt->url);
 }
 
-/* DIR/server.json, written by the server that holds the folder. */
+/* One that a killed server left behind names a process that is gone. */
+static bool is_running(const struct json *announcement)
+{
+    int64_t pid;
+
+    return json_i64(json_get(announcement, "pid"), &pid) && pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+/* DIR/server.json, written by the server that holds the folder. NOTFOUND: none that is running has announced itself. */
 static enum status read_running_url(const char *data, char **ret, struct error *err)
 {
     struct buf text = { 0 };
@@ -92,6 +103,8 @@ static enum status read_running_url(const char *data, char **ret, struct error *
     enum status st = read_small(data, "/server.json", &text, err);
     if (st == STATUS_OK)
         st = json_parse(buf_slice(&text), JSON_STRICT, &arena, &root, err);
+    if (st == STATUS_OK && !is_running(root))
+        st = error_set(err, STATUS_NOTFOUND, 0, "%s/server.json is of a server that is gone", data);
     if (st == STATUS_OK) {
         *ret = copy_text(json_get_text(root, "url"));
         if (!*ret)
@@ -119,36 +132,54 @@ static enum status running_tokens(const struct api_options *opt, struct backend 
     return STATUS_OK;
 }
 
-/* Another process holds the folder. `busy` says so and stays the message when that process cannot be asked. */
+/* Another process holds the folder: a server to ask (OK), or a command like this one that will be done soon (BUSY). */
 static enum status open_running(const struct api_options *opt, struct backend *b, const struct error *busy,
                                 struct error *err)
 {
-    struct error why;
+    struct error why = { 0 };
+    enum status st = read_running_url(opt->data, &b->url, &why);
 
-    if (read_running_url(opt->data, &b->url, &why) == STATUS_OK &&
-        running_tokens(opt, b, &why) == STATUS_OK)
-        return STATUS_OK;
-    return error_set(err, STATUS_BUSY, 0, "%s (and it cannot be asked: %s)", busy->msg, why.msg);
+    if (st == STATUS_NOTFOUND)
+        return error_set(err, STATUS_BUSY, 0, "%s", busy->msg);
+    if (st == STATUS_OK)
+        st = running_tokens(opt, b, &why);
+    return st == STATUS_OK ? st : error_set(err, st, 0, "%s, and it cannot be asked: %s", busy->msg, why.msg);
+}
+
+/* Starts the server in this process, or finds the one that runs; waits for commands that are in between. */
+static enum status open_folder(const struct api_options *opt, struct backend *b, struct error *err)
+{
+    const struct server_options options = { .data_dir = opt->data, .threads = 1 }; /* one client */
+    const struct timespec pause = { .tv_nsec = WAIT_STEP_MS * 1000000L };
+    enum status st = STATUS_BUSY;
+
+    for (int waited_ms = 0; st == STATUS_BUSY && waited_ms <= WAIT_MAX_MS; waited_ms += WAIT_STEP_MS) {
+        struct error why = { 0 };
+        if (waited_ms)
+            (void)nanosleep(&pause, NULL); /* a signal only shortens it */
+        if (interrupt_requested())
+            return interrupt_error(err);
+        st = server_start(&options, &b->server, &why);
+        if (st == STATUS_BUSY)
+            st = open_running(opt, b, &why, err);
+        else if (st != STATUS_OK)
+            return error_set(err, st, why.native, "%s", why.msg);
+    }
+    return st;
 }
 
 static enum status open_local(const struct api_options *opt, struct backend *b, struct error *err)
 {
-    struct error busy = { 0 };
-
     if (!opt->create_data && access(opt->data, F_OK) != 0)
-        return error_set(
-            err, STATUS_NOTFOUND, 0,
-            "there is no data folder '%s': `dione d1 create NAME` makes one, --data names another, and "
-            "--remote asks a server",
-            opt->data);
+        return error_set(err, STATUS_NOTFOUND, 0,
+                         "there is no data folder '%s': `dione d1 create NAME` makes one, --data names another, "
+                         "and --remote asks a server",
+                         opt->data);
     b->place = join("local ", opt->data);
     b->direct = true;
-    const struct server_options options = { .data_dir = opt->data, .threads = 1 }; /* one client */
-    enum status st = server_start(&options, &b->server, &busy);
-    if (st == STATUS_BUSY)
-        return open_running(opt, b, &busy, err);
-    if (st != STATUS_OK)
-        return error_set(err, st, busy.native, "%s", busy.msg);
+    enum status st = open_folder(opt, b, err);
+    if (st != STATUS_OK || !b->server)
+        return st;
     b->url = copy_text(SLICE_LIT(IN_PROCESS_URL));
     b->token = copy_text(slice_cstr(server_token(b->server)));
     return STATUS_OK;

@@ -50,3 +50,11 @@ bool api_account(struct http_request *req, enum api_right right)
     forbid(req, right, "the whole account");
     return false;
 }
+
+bool api_keep_body(struct http_request *req, const struct json **ret)
+{
+    if (http_request_keep(req))
+        return envelope_body(req, ret);
+    api_fail(req, STATUS_NOMEM, "out of memory");
+    return false;
+}

@@ -37,6 +37,8 @@ static inline struct api *api_of(const struct http_request *req)
 struct database *api_database(struct http_request *req, enum api_right right) MUST_CHECK;
 /* Whether the token may do `right` with the account as a whole. False: it has answered. */
 bool api_account(struct http_request *req, enum api_right right) MUST_CHECK;
+/* Keeps the request for after the handler, and parses its body. False: it has answered. */
+bool api_keep_body(struct http_request *req, const struct json **ret) MUST_CHECK;
 /* Answers with an error made on the spot. */
 void api_fail(struct http_request *req, enum status st, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -159,7 +159,7 @@ void databases_create(struct http_request *req)
 {
     const struct json *body;
 
-    if (!api_account(req, API_WRITE) || !http_request_keep(req) || !envelope_body(req, &body))
+    if (!api_account(req, API_WRITE) || !api_keep_body(req, &body))
         return;
     blocking_call(req, store_job_pool(api_of(req)->store), work_create, NULL, (void *)body);
 }
@@ -297,7 +297,7 @@ void databases_update(struct http_request *req)
 {
     const struct json *body;
 
-    if (!http_request_keep(req) || !envelope_body(req, &body))
+    if (!api_keep_body(req, &body))
         return;
     req->user = (void *)body;
     work_on_database(req, API_WRITE, work_update);

@@ -1018,7 +1018,7 @@ void conn_drain_all(struct loop_share *share)
     share->draining = true;
     for (struct conn *c = share->conns, *next; c; c = next) {
         next = c->next;
-        if (c->state == CONN_IDLE || c->state == CONN_HEAD)
+        if (c->state == CONN_IDLE || c->state == CONN_HEAD || c->state == CONN_LINGER)
             conn_close(c);
     }
 }

@@ -345,6 +345,13 @@ static void open_rows(struct sql_stmt *s, enum sql_format format, struct buf *ou
     APPEND_LIT(out, "],\"rows\":[");
 }
 
+static enum status too_big(const struct buf *out, struct error *err)
+{
+    return error_set(err, STATUS_TOOBIG, 0,
+                     "The result is larger than %zu MiB; read it in parts with LIMIT, or export the database",
+                     out->limit >> 20);
+}
+
 static enum status render_rows(struct sql_conn *c, struct sql_stmt *s, enum sql_format format, struct buf *out,
                                uint64_t *ret_rows, struct error *err)
 {
@@ -360,9 +367,7 @@ static enum status render_rows(struct sql_conn *c, struct sql_stmt *s, enum sql_
             buf_append_char(out, ',');
         render_row(out, s, format);
         if (out->overflowed)
-            return error_set(err, STATUS_TOOBIG, 0,
-                             "The result is larger than %zu MiB; read it in parts with LIMIT, or export the database",
-                             out->limit >> 20);
+            return too_big(out, err);
     }
     if (rc != SQLITE_DONE)
         return sql_error(c, rc, err);
@@ -398,6 +403,11 @@ enum status sql_run(struct sql_conn *c, struct sql_stmt *s, const struct json *p
     fill_meta(c, s, &before, shared, &meta);
     render_meta(out, &meta);
     buf_append_char(out, '}');
+    if (out->overflowed) {
+        out->len = start;
+        out->overflowed = false;
+        return too_big(out, err);
+    }
     s->stats.count++;
     s->stats.duration_ns += (uint64_t)meta.duration_ns;
     s->stats.rows_read += meta.rows_read;

@@ -3,8 +3,8 @@
  *
  * Two small machines side by side. `lex` says what kind of token the scan is in when the input ends in the middle of it,
  * so that no byte of a long string is looked at twice. `phase` follows the few keywords that decide whether a ';' ends
- * the statement. Inside a trigger a ';' ends it only behind "; END": so the END of a CASE, which always follows an expression, is
- * no concern.
+ * the statement. Inside a trigger a ';' ends it only behind "; END": so the END of a CASE, which always follows an
+ * expression, is no concern.
  *
  * Nearly all of a dump is the inside of strings and of INSERTs, so these two are what is fast: strings go by memchr,
  * plain code by a table that stops only at bytes that can change anything.

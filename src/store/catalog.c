@@ -8,7 +8,7 @@
 #include "store/internal.h"
 
 #include "base/log.h"
-#include "sqlite3.h"
+#include "store/control_sql.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -101,88 +101,72 @@ enum status store_list(struct store *s, struct slice filter, size_t offset, size
 
 /* ---- rows ---- */
 
-static enum status control_error(sqlite3 *db, struct error *err)
-{
-    int rc = sqlite3_errcode(db);
-
-    return error_set(err, rc == SQLITE_FULL ? STATUS_FULL : STATUS_IO, rc, "control database: %s", sqlite3_errmsg(db));
-}
-
-static enum status run_row(sqlite3 *db, sqlite3_stmt *stmt, struct error *err)
-{
-    int rc = stmt ? sqlite3_step(stmt) : SQLITE_ERROR;
-    enum status st = rc == SQLITE_DONE ? STATUS_OK : control_error(db, err);
-
-    sqlite3_finalize(stmt);
-    return st;
-}
-
 static enum status insert_row(sqlite3 *db, void *arg, struct error *err)
 {
     const struct database_info *info = arg;
-    sqlite3_stmt *stmt = NULL;
+    CLEANUP(control_finish) sqlite3_stmt *stmt = NULL;
+    enum status st = control_prepare(db, "INSERT INTO databases VALUES(?,?,?,?,?,?,?)", &stmt, err);
 
-    if (sqlite3_prepare_v2(db, "INSERT INTO databases VALUES(?,?,?,?,?,?,?)", -1, &stmt, NULL) == SQLITE_OK) {
-        sqlite3_bind_text(stmt, 1, info->uuid, -1, SQLITE_STATIC);
-        sqlite3_bind_text(stmt, 2, info->name, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(stmt, 3, info->created_ms);
-        sqlite3_bind_int(stmt, 4, (int)info->profile);
-        sqlite3_bind_text(stmt, 5, info->region, -1, SQLITE_STATIC);
-        sqlite3_bind_text(stmt, 6, info->jurisdiction, -1, SQLITE_STATIC);
-        sqlite3_bind_text(stmt, 7, info->replication, -1, SQLITE_STATIC);
-    }
-    return run_row(db, stmt, err);
+    if (st != STATUS_OK)
+        return st;
+    control_bind_slice(stmt, 1, slice_cstr(info->uuid));
+    control_bind_slice(stmt, 2, slice_cstr(info->name));
+    sqlite3_bind_int64(stmt, 3, info->created_ms);
+    sqlite3_bind_int(stmt, 4, (int)info->profile);
+    control_bind_slice(stmt, 5, slice_cstr(info->region));
+    control_bind_slice(stmt, 6, slice_cstr(info->jurisdiction));
+    control_bind_slice(stmt, 7, slice_cstr(info->replication));
+    return control_run(stmt, err);
 }
 
 static enum status update_row(sqlite3 *db, void *arg, struct error *err)
 {
     const struct database_info *info = arg;
-    sqlite3_stmt *stmt = NULL;
+    CLEANUP(control_finish) sqlite3_stmt *stmt = NULL;
+    enum status st = control_prepare(db, "UPDATE databases SET profile=?, replication=? WHERE uuid=?", &stmt, err);
 
-    if (sqlite3_prepare_v2(db, "UPDATE databases SET profile=?, replication=? WHERE uuid=?", -1, &stmt, NULL) ==
-        SQLITE_OK) {
-        sqlite3_bind_int(stmt, 1, (int)info->profile);
-        sqlite3_bind_text(stmt, 2, info->replication, -1, SQLITE_STATIC);
-        sqlite3_bind_text(stmt, 3, info->uuid, -1, SQLITE_STATIC);
-    }
-    return run_row(db, stmt, err);
+    if (st != STATUS_OK)
+        return st;
+    sqlite3_bind_int(stmt, 1, (int)info->profile);
+    control_bind_slice(stmt, 2, slice_cstr(info->replication));
+    control_bind_slice(stmt, 3, slice_cstr(info->uuid));
+    return control_run(stmt, err);
 }
 
 static enum status delete_row(sqlite3 *db, void *arg, struct error *err)
 {
-    sqlite3_stmt *stmt = NULL;
+    CLEANUP(control_finish) sqlite3_stmt *stmt = NULL;
+    enum status st = control_prepare(db, "DELETE FROM databases WHERE uuid=?", &stmt, err);
 
-    if (sqlite3_prepare_v2(db, "DELETE FROM databases WHERE uuid=?", -1, &stmt, NULL) == SQLITE_OK)
-        sqlite3_bind_text(stmt, 1, arg, -1, SQLITE_STATIC);
-    return run_row(db, stmt, err);
+    if (st != STATUS_OK)
+        return st;
+    control_bind_slice(stmt, 1, slice_cstr(arg));
+    return control_run(stmt, err);
 }
 
-static void copy_column(char *to, size_t cap, sqlite3_stmt *stmt, int column)
+static void read_row(sqlite3_stmt *stmt, struct database_info *ret)
 {
-    const char *text = (const char *)sqlite3_column_text(stmt, column);
-
-    snprintf(to, cap, "%s", text ? text : "");
+    *ret = (struct database_info){ .created_ms = sqlite3_column_int64(stmt, 2),
+                                   .profile = sqlite3_column_int(stmt, 3) == SQL_WIDE ? SQL_WIDE : SQL_STRICT };
+    control_column_text(stmt, 0, ret->uuid, sizeof(ret->uuid));
+    control_column_text(stmt, 1, ret->name, sizeof(ret->name));
+    control_column_text(stmt, 4, ret->region, sizeof(ret->region));
+    control_column_text(stmt, 5, ret->jurisdiction, sizeof(ret->jurisdiction));
+    control_column_text(stmt, 6, ret->replication, sizeof(ret->replication));
 }
 
 enum status catalog_load(struct store *s, struct error *err)
 {
-    sqlite3 *control = sql_conn_handle(s->control);
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(control, "SELECT * FROM databases ORDER BY created_ms, rowid", -1, &stmt, NULL);
+    CLEANUP(control_finish) sqlite3_stmt *stmt = NULL;
+    struct database_info info;
+    bool has_row = true;
+    enum status st = control_prepare(sql_conn_handle(s->control), "SELECT * FROM databases ORDER BY created_ms, rowid",
+                                     &stmt, err);
 
-    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct database_info info = { .created_ms = sqlite3_column_int64(stmt, 2),
-                                      .profile = sqlite3_column_int(stmt, 3) == SQL_WIDE ? SQL_WIDE : SQL_STRICT };
-        copy_column(info.uuid, sizeof(info.uuid), stmt, 0);
-        copy_column(info.name, sizeof(info.name), stmt, 1);
-        copy_column(info.region, sizeof(info.region), stmt, 4);
-        copy_column(info.jurisdiction, sizeof(info.jurisdiction), stmt, 5);
-        copy_column(info.replication, sizeof(info.replication), stmt, 6);
+    while (st == STATUS_OK && (st = control_step(stmt, &has_row, err)) == STATUS_OK && has_row) {
+        read_row(stmt, &info);
         add_locked(s, database_new(s, &info));
-        rc = SQLITE_OK;
     }
-    enum status st = rc == SQLITE_DONE ? STATUS_OK : control_error(control, err);
-    sqlite3_finalize(stmt);
     return st;
 }
 

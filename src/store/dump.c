@@ -21,7 +21,7 @@
  */
 #include "store/dump.h"
 
-#include "base/utf8.h"
+#include "sql/literal.h"
 
 #include "dione_sqlite.h"
 
@@ -74,184 +74,6 @@ static enum status end_statement(struct dump *d)
     buf_append(&d->out, ";\n", 2);
     d->statements++;
     return d->out.len < FLUSH_BYTES ? STATUS_OK : flush(d);
-}
-
-static void put_name(struct buf *b, struct slice name)
-{
-    buf_append_char(b, '"');
-    for (const char *p; name.len && (p = memchr(name.ptr, '"', name.len));) {
-        size_t n = (size_t)(p - name.ptr) + 1;
-        buf_append(b, name.ptr, n);
-        buf_append_char(b, '"');
-        name = slice_from(name, n);
-    }
-    buf_append_slice(b, name);
-    buf_append_char(b, '"');
-}
-
-static void put_hex(struct buf *b, struct slice bytes)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    buf_append(b, "X'", 2);
-    if (!buf_try_reserve(b, 2 * bytes.len + 1)) {
-        b->overflowed = true;
-        return;
-    }
-    char *to = b->ptr + b->len;
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char byte = (unsigned char)bytes.ptr[i];
-        *to++ = digits[byte >> 4];
-        *to++ = digits[byte & 15];
-    }
-    b->len += 2 * bytes.len;
-    buf_append_char(b, '\'');
-}
-
-/* What must be escaped in a text, found in one pass. */
-struct text_kind {
-    bool plain;           /* nothing to do */
-    bool needs_hex;       /* a literal cannot hold it */
-    bool lf, cr;
-};
-
-static const bool is_special[256] = { ['\0'] = true, ['\n'] = true, ['\r'] = true, ['\''] = true, ['\\'] = true,
-                                      [0x80 ... 0xff] = true };
-
-static struct text_kind look_at(struct slice s)
-{
-    const unsigned char *p = (const unsigned char *)s.ptr;
-    struct text_kind k = { .plain = true };
-    bool literal_n = false, literal_r = false;
-
-    for (size_t i = 0; i < s.len && !k.needs_hex;) {
-        size_t n = 1, skip;
-        if (!is_special[p[i]]) {
-            i++;
-            continue;
-        }
-        switch (p[i]) {
-        case '\0':
-            k.needs_hex = true;
-            break;
-        case '\n':
-            k.lf = true;
-            break;
-        case '\r':
-            k.cr = true;
-            break;
-        case '\'':
-            k.plain = false;
-            break;
-        case '\\':
-            literal_n |= i + 1 < s.len && p[i + 1] == 'n';
-            literal_r |= i + 1 < s.len && p[i + 1] == 'r';
-            break;
-        default:
-            n = utf8_sequence(p + i, s.len - i, &skip);
-            k.needs_hex = n == 0;
-        }
-        i += n;
-    }
-    /* replace() could not tell a "\n" of the text from the one that stands for a line end. */
-    k.needs_hex |= (k.lf && literal_n) || (k.cr && literal_r);
-    k.plain &= !k.lf && !k.cr && !k.needs_hex;
-    return k;
-}
-
-static void put_escaped(struct buf *b, struct slice s)
-{
-    size_t from = 0;
-
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if (c != '\'' && c != '\n' && c != '\r')
-            continue;
-        buf_append(b, s.ptr + from, i - from);
-        buf_append(b, c == '\'' ? "''" : c == '\n' ? "\\n" : "\\r", 2);
-        from = i + 1;
-    }
-    buf_append(b, s.ptr + from, s.len - from);
-}
-
-/*
- * Line ends are written as \n inside replace(), as D1 does, so that a dump has one statement a line. The escaped form is
- * longer than the text: near the size limit of values only hex is sure to be taken back.
- */
-static void put_text(struct buf *b, struct slice s)
-{
-    enum { REPLACE_MAX_BYTES = 1000 * 1000 };
-    struct text_kind k = look_at(s);
-
-    if (k.needs_hex || ((k.lf || k.cr) && s.len > REPLACE_MAX_BYTES)) {
-        buf_append_cstr(b, "CAST(");
-        put_hex(b, s);
-        buf_append_cstr(b, " AS TEXT)");
-        return;
-    }
-    if (k.lf)
-        buf_append_cstr(b, "replace(");
-    if (k.cr)
-        buf_append_cstr(b, "replace(");
-    buf_append_char(b, '\'');
-    if (k.plain)
-        buf_append_slice(b, s);
-    else
-        put_escaped(b, s);
-    buf_append_char(b, '\'');
-    if (k.cr)
-        buf_append_cstr(b, ",'\\r',char(13))");
-    if (k.lf)
-        buf_append_cstr(b, ",'\\n',char(10))");
-}
-
-/*
- * The shortest text that reads back as v. D1 prints 1.0 as 1, which reads back as an integer; that is only right in a column
- * of REAL affinity, which turns it into a real again.
- */
-static void put_real(struct buf *b, double v, bool column_is_real)
-{
-    if (v > 1.7976931348623157e308 || v < -1.7976931348623157e308) {
-        buf_append_cstr(b, v > 0 ? "9e999" : "-9e999");
-        return;
-    }
-    size_t from = b->len;
-    json_write_double(b, v);
-    if (b->overflowed)
-        return;
-    if (v == 0 && __builtin_signbit(v)) {
-        b->len = from;
-        buf_append_cstr(b, "-0.0");
-        return;
-    }
-    bool looks_like_integer = !memchr(b->ptr + from, '.', b->len - from) && !memchr(b->ptr + from, 'e', b->len - from);
-    bool is_small = v < 9007199254740992.0 && v > -9007199254740992.0;
-    if (looks_like_integer && !(column_is_real && is_small))
-        buf_append_cstr(b, ".0");
-}
-
-static void put_value(struct buf *b, sqlite3_stmt *stmt, int i, bool column_is_real)
-{
-    switch (sqlite3_column_type(stmt, i)) {
-    case SQLITE_INTEGER:
-        json_write_i64(b, sqlite3_column_int64(stmt, i));
-        break;
-    case SQLITE_FLOAT:
-        put_real(b, sqlite3_column_double(stmt, i), column_is_real);
-        break;
-    case SQLITE_TEXT: {
-        const char *text = (const char *)sqlite3_column_text(stmt, i);
-        put_text(b, slice_of(text, (size_t)sqlite3_column_bytes(stmt, i)));
-        break;
-    }
-    case SQLITE_BLOB: {
-        const char *bytes = sqlite3_column_blob(stmt, i);
-        put_hex(b, slice_of(bytes, (size_t)sqlite3_column_bytes(stmt, i)));
-        break;
-    }
-    default:
-        buf_append(b, "NULL", 4);
-    }
 }
 
 /* ---- reading ---- */
@@ -643,7 +465,7 @@ static bool columns_add(struct columns *c, sqlite3_stmt *row)
         c->taken[i] |= slice_eq_nocase(name, slice_cstr(rowid_names[i]));
     if (c->n++)
         buf_append_char(&c->names, ',');
-    put_name(&c->names, name);
+    literal_name(&c->names, name);
     return true;
 }
 
@@ -720,7 +542,7 @@ static enum status rowid_to_write(struct dump *d, const struct object *o, const 
     if (st != STATUS_OK || is_key)
         return st;
     buf_printf(&sql, "SELECT count(*), ifnull(min(%s), 1), ifnull(max(%s), 0) FROM ", alias, alias);
-    put_name(&sql, slice_cstr(o->name));
+    literal_name(&sql, slice_cstr(o->name));
     st = first_i64(d, &sql, v, 3);
     if (st == STATUS_OK && (v[1] != 1 || v[2] != v[0]))
         *ret = alias;
@@ -736,7 +558,7 @@ static enum status write_row(struct dump *d, const struct buf *head, const struc
     for (int i = 0; i < n; i++) {
         if (i)
             buf_append_char(&d->out, ',');
-        put_value(&d->out, row, i, i >= extra && cols->is_real[i - extra]);
+        literal_column(&d->out, row, i, i >= extra && cols->is_real[i - extra]);
     }
     buf_append_char(&d->out, ')');
     return end_statement(d);
@@ -751,14 +573,14 @@ static enum status write_rows(struct dump *d, const char *table, const struct co
     int rc = SQLITE_OK;
 
     buf_append_cstr(&head, "INSERT INTO ");
-    put_name(&head, slice_cstr(table));
+    literal_name(&head, slice_cstr(table));
     buf_printf(&head, " (%s%s", rowid ? rowid : "", rowid ? "," : "");
     buf_append_slice(&head, buf_slice(&cols->names));
     buf_append_cstr(&head, ") VALUES(");
     buf_printf(&sql, "SELECT %s%s", rowid ? rowid : "", rowid ? "," : "");
     buf_append_slice(&sql, buf_slice(&cols->names));
     buf_append_cstr(&sql, " FROM ");
-    put_name(&sql, slice_cstr(table));
+    literal_name(&sql, slice_cstr(table));
     buf_append_cstr(&sql, how);
     if (head.overflowed)
         return error_set(d->err, STATUS_NOMEM, 0, "out of memory while exporting");
@@ -798,7 +620,7 @@ static enum status write_shadow(struct dump *d, const struct schema *s, const ch
         return STATUS_OK;
     /* CREATE VIRTUAL TABLE has put the rows of an empty index there. */
     buf_append_cstr(&d->out, "DELETE FROM ");
-    put_name(&d->out, slice_cstr(name));
+    literal_name(&d->out, slice_cstr(name));
     enum status st = end_statement(d);
     if (st == STATUS_OK)
         st = columns_load(d, name, &cols);
@@ -831,20 +653,20 @@ static enum status write_config(struct dump *d, const struct object *o)
 
     buf_printf(&name, "%s_config", o->name);
     buf_append_cstr(&sql, "SELECT k, v FROM ");
-    put_name(&sql, buf_slice(&name));
+    literal_name(&sql, buf_slice(&name));
     buf_append_cstr(&sql, " WHERE k <> 'version' ORDER BY k");
     enum status st = prepare(d, &sql, &rows);
     if (st != STATUS_OK)
         return st;
     while (st == STATUS_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW) {
         buf_append_cstr(&d->out, "INSERT INTO ");
-        put_name(&d->out, slice_cstr(o->name));
+        literal_name(&d->out, slice_cstr(o->name));
         buf_append_cstr(&d->out, " (");
-        put_name(&d->out, slice_cstr(o->name));
+        literal_name(&d->out, slice_cstr(o->name));
         buf_append_cstr(&d->out, ",\"rank\") VALUES(");
-        put_value(&d->out, rows, 0, false);
+        literal_column(&d->out, rows, 0, false);
         buf_append_char(&d->out, ',');
-        put_value(&d->out, rows, 1, false);
+        literal_column(&d->out, rows, 1, false);
         buf_append_char(&d->out, ')');
         st = end_statement(d);
     }
@@ -873,9 +695,9 @@ static enum status write_rebuild(struct dump *d, const struct object *o)
     if (d->opt->no_data || !o->rebuild)
         return STATUS_OK;
     buf_append_cstr(&d->out, "INSERT INTO ");
-    put_name(&d->out, slice_cstr(o->name));
+    literal_name(&d->out, slice_cstr(o->name));
     buf_append_cstr(&d->out, " (");
-    put_name(&d->out, slice_cstr(o->name));
+    literal_name(&d->out, slice_cstr(o->name));
     buf_append_cstr(&d->out, ") VALUES('rebuild')");
     return end_statement(d);
 }
@@ -1004,7 +826,8 @@ static enum status write_late(struct dump *d, const struct schema *s UNUSED, con
 static enum status write_everything(struct dump *d)
 {
     static enum status (*const passes[])(struct dump *d, const struct schema *s, const struct object *o) = {
-        write_early_table, write_early_index, write_table, write_virtual, write_index, write_table_trigger, write_view, write_view_trigger, write_late,
+        write_early_table, write_early_index, write_table, write_virtual,      write_index,
+        write_table_trigger, write_view, write_view_trigger, write_late,
     };
     CLEANUP(schema_release) struct schema schema = { 0 };
     enum status st = schema_load(&schema, d);

@@ -122,7 +122,6 @@ struct store {
 
     pthread_mutex_t open_lock;      /* guards the list of databases whose writer may be open or held */
     struct database *open;
-    _Atomic bool stopping;
 };
 
 /* run.c: runs the entries on one connection. With `shared` it is a reader: a statement that needs the writer ends it with

@@ -66,7 +66,8 @@ static const char *why_refused(struct slice text)
         { SLICE_LIT("begin"), "cannot start a transaction within a transaction: SQLITE_ERROR" },
         { SLICE_LIT("commit"), "cannot end the transaction that an import is: remove COMMIT from the file: SQLITE_ERROR" },
         { SLICE_LIT("end"), "cannot end the transaction that an import is: remove END from the file: SQLITE_ERROR" },
-        { SLICE_LIT("rollback"), "cannot roll back the transaction that an import is: remove ROLLBACK from the file: SQLITE_ERROR" },
+        { SLICE_LIT("rollback"),
+          "cannot roll back the transaction that an import is: remove ROLLBACK from the file: SQLITE_ERROR" },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
@@ -117,7 +118,7 @@ static enum status run_statement(struct load *l, const struct split_statement *s
             return STATUS_OK;
         if (rc == SQLITE_OK && sqlite3_bind_parameter_count(stmt) > 0) {
             sqlite3_finalize(stmt);
-            IGNORE_RESULT(error_set(l->err, STATUS_SQL, 0, "Wrong number of parameter bindings for SQL query.")); /* fills err */
+            error_set(l->err, STATUS_SQL, 0, "Wrong number of parameter bindings for SQL query.");
             return at_statement(l, st->offset);
         }
         if (rc == SQLITE_OK)

@@ -28,8 +28,8 @@ enum status sqlite_file_write(struct sql_conn *c, const char *path, struct progr
 enum status sqlite_file_check(const char *path, struct progress *p, struct error *err) MUST_CHECK;
 
 /*
- * Replaces everything that c's database holds with the checked file, inside c's open write transaction; the store's commit number stays.
- * c must be closed behind that transaction: what it knows of the schema is no longer true.
+ * Replaces everything that c's database holds with the checked file, inside c's open write transaction; the store's
+ * commit number stays. c must be closed behind that transaction: what it knows of the schema is no longer true.
  */
 enum status sqlite_file_apply(struct sql_conn *c, const char *path, struct progress *p, int64_t *ret_size,
                               struct error *err) MUST_CHECK;

@@ -152,6 +152,31 @@ static void start_sweeps(struct store *s)
     }
 }
 
+struct sweep_stop {
+    struct loop_msg msg;
+    struct loop_state *ls;
+    uv_sem_t stopped;
+};
+
+static void deliver_stop(struct loop_msg *msg)
+{
+    struct sweep_stop *m = CONTAINER_OF(msg, struct sweep_stop, msg);
+
+    uv_timer_stop(&m->ls->sweep);
+    uv_sem_post(&m->stopped); /* m is gone now */
+}
+
+/* The first loop's sweep submits jobs to the pools, so it ends before they do. */
+static void stop_sweep(struct store *s)
+{
+    struct sweep_stop m = { .msg.deliver = deliver_stop, .ls = &s->loops[0] };
+
+    uv_sem_init(&m.stopped, 0);
+    loop_post(m.ls->loop, &m.msg);
+    uv_sem_wait(&m.stopped);
+    uv_sem_destroy(&m.stopped);
+}
+
 /* ---- life ---- */
 
 const char *store_dir(const struct store *s)
@@ -217,7 +242,7 @@ enum status store_open(const struct store_options *opt, struct store **ret, stru
 
 void store_drain(struct store *s)
 {
-    atomic_store(&s->stopping, true);
+    stop_sweep(s);
     /* Jobs may pass work on to the lanes below them, never to those above. */
     pool_free(TAKE_PTR(s->job_pool));
     pool_free(TAKE_PTR(s->read_pool));

@@ -1,8 +1,8 @@
 /*
  * transfers.c - see transfers.h.
  *
- * Lock order: transfers.lock is taken alone and never held while SQL runs, a file is read or written, or foreign code is called;
- * the exception is sql_conn_interrupt, which only sets a number.
+ * Lock order: transfers.lock is taken alone and never held while SQL runs, a file is read or written, or foreign code is
+ * called; the exceptions are sql_conn_interrupt, which only sets a number, and loop_post, which only pushes on a list.
  */
 #include "store/transfers.h"
 

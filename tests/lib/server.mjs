@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { rm, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -18,8 +18,14 @@ export const binary = resolve(process.env.DIONE_BIN ?? join(repo, 'build/dione')
 // a slow or busy machine never turns a test red.
 const PATIENCE_MS = 60_000;
 
+// A test run that is cut short leaves neither processes nor folders behind.
 const living = new Set();
-process.on('exit', () => { for (const child of living) child.kill('SIGKILL'); });
+const folders = new Set();
+process.on('exit', () => {
+  for (const child of living) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 
 const endings = new WeakMap();
 
@@ -52,7 +58,11 @@ export function scope() {
 
 export async function tempDir(owner, prefix = 'dione-test-') {
   const path = await mkdtemp(join(tmpdir(), prefix));
-  atEnd(owner, () => rm(path, { recursive: true, force: true }));
+  folders.add(path);
+  atEnd(owner, async () => {
+    await rm(path, { recursive: true, force: true });
+    folders.delete(path);
+  });
   return path;
 }
 
