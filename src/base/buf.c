@@ -22,6 +22,9 @@ static bool buf_grow(struct buf *b, size_t more)
     if (need <= b->cap)
         return true;
     cap = b->cap ? b->cap * 2 : BUF_MIN_CAP;
+    /* The fast path of buf_append looks at cap alone, so that is where the limit must show. */
+    if (b->limit && cap > b->limit)
+        cap = b->limit + 1;
     if (cap < need)
         cap = need;
     char *grown = realloc(b->ptr, cap);

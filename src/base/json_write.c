@@ -2,9 +2,10 @@
  * json_write.c - the writer half of json.h.
  *
  * Two things here are hot: text, scanned eight bytes at a time for anything that needs care, and doubles. Most doubles
- * that databases hold were written as short decimals, so we first look for an integer i < 2^53 and a small e with
+ * that databases hold were written as short decimals, so we first look for an integer i < 10^15 and a small e with
  * i / 10^e == v: both operands are exact and IEEE division rounds correctly, so those digits read back as v, and the
- * smallest such e gives the shortest text. Everything else goes through printf.
+ * smallest such e gives the shortest text. (With sixteen digits two texts may read back as v, and JavaScript takes the
+ * nearer one.) Everything else goes through printf.
  */
 #include "base/json.h"
 #include "base/utf8.h"
@@ -136,7 +137,7 @@ static bool write_short_decimal(struct buf *b, double v)
         return false;
     for (int e = 1; e < (int)ARRAY_LEN(pow10_exact); e++) {
         double scaled = magnitude * pow10_exact[e];
-        if (scaled >= 9007199254740992.0)
+        if (scaled >= 1e15)
             return false;
         uint64_t digits = (uint64_t)(scaled + 0.5);
         if ((double)digits / pow10_exact[e] == magnitude) {
@@ -147,15 +148,40 @@ static bool write_short_decimal(struct buf *b, double v)
     return false;
 }
 
+/*
+ * Above a power of two the doubles lie twice as far apart as below it. So where the nearest digits, rounded down, do not read
+ * back as v, the next ones above may. Changes text, the form of "%e", if so.
+ */
+static bool take_digits_above(char text[40], double v)
+{
+    char above[40], *digit = above + (strchr(text, 'e') - text) - 1;
+    int exp;
+
+    if (frexp(v, &exp) != 0.5)
+        return false;
+    memcpy(above, text, sizeof(above));
+    for (; *digit == '9' || *digit == '.'; digit--) {
+        if (digit == above)
+            return false; /* no power of two is all nines */
+        if (*digit == '9')
+            *digit = '0';
+    }
+    ++*digit;
+    if (strtod(above, NULL) != v)
+        return false;
+    memcpy(text, above, sizeof(above));
+    return true;
+}
+
 /* The fewest significant digits that read back as v; *ret_exp is the exponent of the first digit. */
 static int shortest_digits(double v, char ret_digits[20], int *ret_exp)
 {
-    char text[40];
+    char text[40] = "";
     int first = v < 1e-300 ? 1 : 15; /* subnormal numbers have fewer digits to begin with */
 
     for (int precision = first; precision <= 17; precision++) {
         snprintf(text, sizeof(text), "%.*e", precision - 1, v);
-        if (precision == 17 || strtod(text, NULL) == v)
+        if (precision == 17 || strtod(text, NULL) == v || take_digits_above(text, v))
             break;
     }
     int n = 0;

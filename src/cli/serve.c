@@ -46,22 +46,28 @@ static void print_help(void)
            "                DIR/token, made at the first start\n");
 }
 
-/* What to do next, for a person at a terminal or the first to start it. */
+/* What to do next. The token is shown, as whoever reads this may read its file; --quiet keeps it out of logs. */
 static void print_welcome(const struct server *s, const struct serve_options *opt)
 {
     const char *url = server_url(s), *dir = opt->server.data_dir ? opt->server.data_dir : "./data";
+    bool chosen = opt->server.token != NULL;
+    char read_token[4096];
 
+    snprintf(read_token, sizeof(read_token), chosen ? "$DIONE_TOKEN" : "$(cat %s/token)", dir);
     fprintf(stderr,
-            "\nDione serves %s at %s\n\n"
+            "\nDione serves %s\n\n"
+            "  URL      %s\n"
             "  account  local\n"
-            "  token    in %s/token\n\n"
+            "  token    %s%s%s%s\n\n"
             "Try, in another terminal:\n\n"
             "  export CLOUDFLARE_API_BASE_URL=%s/client/v4 CLOUDFLARE_ACCOUNT_ID=local \\\n"
-            "         CLOUDFLARE_API_TOKEN=$(cat %s/token)\n"
+            "         CLOUDFLARE_API_TOKEN=%s\n"
             "  npx wrangler d1 create demo\n"
             "  npx wrangler d1 execute demo --remote --command \"SELECT 'hello' AS word\"\n"
-            "  curl -H \"X-API-Key: $CLOUDFLARE_API_TOKEN\" %s/accounts/local/d1/database\n\n",
-            dir, url, opt->server.token ? "(from DIONE_TOKEN) " : dir, url, dir, url);
+            "  curl -H \"X-API-Key: $CLOUDFLARE_API_TOKEN\" %s/accounts/local/d1/database\n\n"
+            "Ctrl-C stops it.\n\n",
+            dir, url, chosen ? "the one in DIONE_TOKEN" : server_token(s), chosen ? "" : "  (kept in ", chosen ? "" : dir,
+            chosen ? "" : "/token)", url, read_token, url);
 }
 
 static int fail(const struct error *err)

@@ -704,38 +704,46 @@ static enum status write_rebuild(struct dump *d, const struct object *o)
 
 /* ---- all of it ---- */
 
-static bool is_autoincrement(struct dump *d, const char *table)
+static enum status is_autoincrement(struct dump *d, const char *table, bool *ret)
 {
     CLEANUP(finalize) sqlite3_stmt *rows = NULL;
-    bool found = false;
+    enum status st = prepare_text(d, "SELECT name FROM pragma_table_xinfo(?1) WHERE pk = 1", &rows);
+    int automatic = 0;
 
-    if (prepare_text(d, "SELECT name FROM pragma_table_xinfo(?1) WHERE pk = 1", &rows) != STATUS_OK)
-        return false;
+    if (st != STATUS_OK)
+        return st;
     sqlite3_bind_text(rows, 1, table, -1, SQLITE_STATIC);
-    while (!found && sqlite3_step(rows) == SQLITE_ROW) {
-        int automatic = 0;
-        const char *column = (const char *)sqlite3_column_text(rows, 0);
-        if (sqlite3_table_column_metadata(d->db, "main", table, column, NULL, NULL, NULL, NULL, &automatic) == SQLITE_OK)
-            found = automatic != 0;
-    }
-    return found;
+    int rc = sqlite3_step(rows);
+    if (rc == SQLITE_ROW)
+        rc = sqlite3_table_column_metadata(d->db, "main", table, (const char *)sqlite3_column_text(rows, 0), NULL, NULL,
+                                           NULL, NULL, &automatic);
+    if (rc != SQLITE_OK && rc != SQLITE_DONE)
+        return sql_error(d->c, rc, d->err);
+    *ret = automatic;
+    return STATUS_OK;
 }
 
 /* sqlite_sequence is there as long as the file lives; the copy has it only when a table needs it. */
-static bool any_autoincrement(struct dump *d, const struct schema *s)
+static enum status any_autoincrement(struct dump *d, const struct schema *s, bool *ret)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (s->objects[i].kind == OBJECT_TABLE && s->objects[i].selected && is_autoincrement(d, s->objects[i].name))
-            return true;
-    return false;
+    enum status st = STATUS_OK;
+
+    *ret = false;
+    for (size_t i = 0; i < s->n && st == STATUS_OK && !*ret; i++)
+        if (s->objects[i].kind == OBJECT_TABLE && s->objects[i].selected)
+            st = is_autoincrement(d, s->objects[i].name, ret);
+    return st;
 }
 
 static enum status write_sequence(struct dump *d, const struct schema *s, const struct object *o)
 {
-    if (!any_autoincrement(d, s))
-        return STATUS_OK;
+    bool any;
+    enum status st = any_autoincrement(d, s, &any);
+
+    if (st != STATUS_OK || !any)
+        return st;
     /* Also before data alone: a second row for a table would not replace the first. */
-    enum status st = write_line(d, "DELETE FROM sqlite_sequence");
+    st = write_line(d, "DELETE FROM sqlite_sequence");
     return st == STATUS_OK ? write_table_rows(d, o) : st;
 }
 

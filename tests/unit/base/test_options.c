@@ -26,14 +26,14 @@ static size_t n_words;
 static struct error err;
 
 #define PARSE(into, ...)                                                                           \
-    parse((into), sizeof((char *[]){ "program", __VA_ARGS__ }) / sizeof(char *),                   \
-          (char *[]){ "program", __VA_ARGS__ })
+    parse((into), sizeof((const char *[]){ "program", __VA_ARGS__ }) / sizeof(char *),             \
+          (const char *[]){ "program", __VA_ARGS__ })
 
-static enum status parse(struct filled *into, size_t argc, char **argv)
+static enum status parse(struct filled *into, size_t argc, const char **argv)
 {
     err = (struct error){ 0 };
     n_words = 99;
-    return options_parse(table, (int)argc, argv, into, words, ARRAY_LEN(words), &n_words, &err);
+    return options_parse(table, (int)argc, (char **)argv, into, words, ARRAY_LEN(words), &n_words, &err);
 }
 
 static void all_ways_to_write_an_option(void **state UNUSED)
