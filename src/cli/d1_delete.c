@@ -23,8 +23,7 @@ static enum status confirm(const struct session *s, const struct database *d, bo
 {
     print_note("About to delete database '%.*s' (%.*s, %s).\nThis cannot be undone.", SLICE_FMT(d->name),
                SLICE_FMT(d->id), api_place(s->api));
-    /* wrangler goes on when it cannot ask. Losing a database to a missing terminal is not worth the likeness. */
-    return ask("Ok to proceed?", false, ret, err);
+    return ask("Ok to proceed?", true, ret, err); /* where nobody can be asked it goes on, as wrangler does */
 }
 
 static enum status run(struct invocation *in, struct error *err)
