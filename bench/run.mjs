@@ -178,7 +178,8 @@ function connectionCounts(workload, { connections, chosen }) {
 
 async function runWorkload(name, dione, others, how) {
   progress(`  ${name}: one round that does not count`); // files grow to their size, code gets compiled
-  for (const peer of [dione, ...others]) await peer.measure(workloads[name], { connections: 32, seconds: 1, warmup: 0 });
+  const once = { connections: 32, seconds: 1, warmup: 0 };
+  for (const peer of [dione, ...others]) await peer.measure(workloads[name], once);
   const workload = workloads[name];
   const seconds = Math.max(how.seconds, workload.seconds ?? 0);
   const cells = [];

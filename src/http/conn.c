@@ -192,12 +192,17 @@ static int on_url(llhttp_t *p, const char *at, size_t len)
     return span_extend(c, &c->url, at, len) ? 0 : HPE_USER;
 }
 
-/* Fields beyond the table are counted, so that the end of the head can refuse them. */
+/*
+ * Fields beyond the table end the request. Behind a chunked body the same callbacks report trailers: they are no
+ * headers, since by then the request was admitted by those that it had.
+ */
 static int on_header_field(llhttp_t *p, const char *at, size_t len)
 {
     struct conn *c = p->data;
     struct http_request *req = &c->req;
 
+    if (c->state != CONN_HEAD)
+        return 0;
     bool fresh = req->n_headers == 0 || req->headers[req->n_headers - 1].value.ptr;
     if (fresh) {
         if (req->n_headers == HTTP_MAX_HEADERS)
@@ -212,6 +217,8 @@ static int on_header_value(llhttp_t *p, const char *at, size_t len)
     struct conn *c = p->data;
     struct http_request *req = &c->req;
 
+    if (c->state != CONN_HEAD)
+        return 0;
     return span_extend(c, &req->headers[req->n_headers - 1].value, at, len) ? 0 : HPE_USER;
 }
 

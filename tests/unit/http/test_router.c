@@ -14,7 +14,7 @@ static const struct http_route routes[] = {
     [MAKE] = { HTTP_M_POST, "accounts/:account/d1/database", no_handler, 0, 0, NULL },
     [ONE] = { HTTP_M_GET, "accounts/:account/d1/database/:db", no_handler, 0, 0, NULL },
     [QUERY] = { HTTP_M_POST, "accounts/:account/d1/database/:db/query", no_handler, 0, 0, NULL },
-    [DEEP] = { HTTP_M_GET, ":a/:b/:c/:d", no_handler, 0, 0, NULL },
+    [DEEP] = { HTTP_M_GET, "deep/:a/:b/:c/:d", no_handler, 0, 0, NULL },
     [ROOT] = { HTTP_M_GET, "", no_handler, 0, 0, NULL },
     [SPECIAL] = { HTTP_M_OTHER, "other", no_handler, 0, 0, NULL },
     { 0 },
@@ -53,7 +53,7 @@ static void paths_are_matched_segment_by_segment(void **state UNUSED)
     assert_int_equal(match(HTTP_M_GET, "accounts/a1/d1/database/x-y"), ONE);
     CHECK_SLICE(params[1], "x-y");
     assert_int_equal(match(HTTP_M_POST, "/accounts/a1/d1/database/x/query"), QUERY);
-    assert_int_equal(match(HTTP_M_GET, "/w/x/y/z"), DEEP);
+    assert_int_equal(match(HTTP_M_GET, "/deep/w/x/y/z"), DEEP);
     CHECK_SLICE(params[3], "z");
     assert_int_equal(match(HTTP_M_GET, "/"), ROOT);
     assert_int_equal(match(HTTP_M_GET, ""), ROOT);
