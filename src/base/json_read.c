@@ -357,12 +357,43 @@ struct slice json_get_text(const struct json *v, const char *key)
     return json_is(m, JSON_STRING) ? m->text : SLICE_NONE;
 }
 
+/*
+ * The short decimals that people write: up to 15 digits make an exact integer, and a power of ten up to 22 is exact, so
+ * one correctly rounded division gives what strtod would.
+ */
+static bool short_decimal(struct slice text, double *ret)
+{
+    static const double powers[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
+    bool negative = text.ptr[0] == '-';
+    uint64_t digits = 0;
+    size_t decimals = 0, n = 0;
+    bool behind_point = false;
+
+    for (size_t i = negative; i < text.len; i++) {
+        if (text.ptr[i] == '.') {
+            behind_point = true;
+            continue;
+        }
+        unsigned digit = (unsigned)(text.ptr[i] - '0');
+        if (digit > 9 || ++n > 15)
+            return false;
+        digits = digits * 10 + digit;
+        decimals += behind_point;
+    }
+    double magnitude = (double)digits / powers[decimals];
+    *ret = negative ? -magnitude : magnitude;
+    return true;
+}
+
 double json_double(const struct json *v)
 {
     char small[64], *copy = small;
+    double short_one;
 
     if (!json_is(v, JSON_NUMBER))
         return 0;
+    if (short_decimal(v->text, &short_one))
+        return short_one;
     if (v->text.len >= sizeof(small)) {
         copy = malloc(v->text.len + 1);
         if (!copy)

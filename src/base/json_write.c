@@ -242,7 +242,17 @@ void json_write_double(struct buf *b, double v)
 
 void json_write_ms(struct buf *b, int64_t ns)
 {
-    json_write_double(b, (double)(ns / 100) / 10000.0);
+    uint64_t digits = (uint64_t)ns / 100;
+    int decimals = 4;
+
+    while (decimals && digits % 10 == 0) {
+        digits /= 10;
+        decimals--;
+    }
+    if (decimals)
+        write_scaled(b, false, digits, decimals);
+    else
+        json_write_u64(b, digits);
 }
 
 void json_write_bytes(struct buf *b, struct slice bytes)

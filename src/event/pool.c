@@ -131,9 +131,8 @@ void pool_submit(struct pool *p, struct job *job)
     *p->link = job;
     p->link = &job->next;
     p->queued++;
-    if (p->idle >= p->queued) {
-        pthread_cond_signal(&p->work);
-    } else if (p->threads < p->opt.max_threads) {
+    bool wake = p->idle >= p->queued;
+    if (!wake && p->threads < p->opt.max_threads) {
         p->threads++;
         if (start_thread(p) != 0 && --p->threads == 0) {
             /* Without a single thread the job would wait for ever. */
@@ -142,6 +141,9 @@ void pool_submit(struct pool *p, struct job *job)
         }
     }
     pthread_mutex_unlock(&p->lock);
+    /* After the unlock, or the thread would wake up only to wait for the lock. */
+    if (wake)
+        pthread_cond_signal(&p->work);
 }
 
 void pool_free(struct pool *p)

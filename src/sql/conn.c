@@ -14,7 +14,8 @@ static int on_progress(void *arg)
     struct sql_conn *c = arg;
     int64_t deadline_ns = __atomic_load_n(&c->deadline_ns, __ATOMIC_RELAXED);
 
-    if (deadline_ns == 0 || clock_mono_ns() < deadline_ns)
+    /* SQLite counts a prepared statement's steps over all its runs, so our own COMMIT comes by here too. */
+    if (c->trusted || deadline_ns == 0 || clock_mono_ns() < deadline_ns)
         return 0;
     c->timed_out = true;
     return 1;
@@ -45,6 +46,7 @@ enum status sql_exec_i64(struct sql_conn *c, const char *text, int64_t *ret, str
     sqlite3_stmt *handle = NULL;
     int64_t value = 0;
 
+    c->size = -1;
     c->trusted = true;
     int rc = sqlite3_prepare_v2(c->db, text, -1, &handle, NULL);
     if (rc == SQLITE_OK) {
@@ -65,9 +67,35 @@ enum status sql_exec_i64(struct sql_conn *c, const char *text, int64_t *ret, str
 
 enum status sql_exec(struct sql_conn *c, const char *text, struct error *err)
 {
+    c->size = -1;
     c->trusted = true;
     int rc = sqlite3_exec(c->db, text, NULL, NULL, NULL);
     enum status st = rc == SQLITE_OK ? STATUS_OK : sql_error(c, rc, err);
+    c->trusted = false;
+    return st;
+}
+
+enum status sql_txn(struct sql_conn *c, enum sql_txn op, struct error *err)
+{
+    static const char *const texts[SQL_N_TXN] = {
+        [SQL_BEGIN] = "BEGIN",
+        [SQL_BEGIN_IMMEDIATE] = "BEGIN IMMEDIATE",
+        [SQL_COMMIT] = "COMMIT",
+        [SQL_ROLLBACK] = "ROLLBACK",
+        [SQL_SAVEPOINT] = "SAVEPOINT dione",
+        [SQL_RELEASE] = "RELEASE dione",
+        [SQL_ROLLBACK_TO] = "ROLLBACK TO dione",
+    };
+    int rc = SQLITE_OK;
+
+    c->size = -1;
+    c->trusted = true;
+    if (!c->txn[op])
+        rc = sqlite3_prepare_v3(c->db, texts[op], -1, SQLITE_PREPARE_PERSISTENT, &c->txn[op], NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(c->txn[op]);
+    enum status st = rc == SQLITE_DONE ? STATUS_OK : sql_error(c, rc, err);
+    sqlite3_reset(c->txn[op]); /* repeats the error */
     c->trusted = false;
     return st;
 }
@@ -122,13 +150,29 @@ enum status sql_conn_size(struct sql_conn *c, int64_t *ret_bytes, struct error *
 
 static int on_commit(void *arg, sqlite3 *db UNUSED, const char *name UNUSED, int pages)
 {
-    ((struct sql_conn *)arg)->wal_pages = pages;
+    struct sql_conn *c = arg;
+
+    c->wal_pages = pages;
+    c->commits++;
     return SQLITE_OK;
+}
+
+uint64_t sql_conn_commits(const struct sql_conn *c)
+{
+    return c->commits;
 }
 
 int sql_conn_wal_pages(const struct sql_conn *c)
 {
     return c->wal_pages;
+}
+
+void sql_conn_set_cache(struct sql_conn *c, int kib)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "PRAGMA cache_size=-%d", kib);
+    IGNORE_RESULT(sql_exec(c, text, NULL)); /* sets a number */
 }
 
 /* ---- opening ---- */
@@ -186,6 +230,7 @@ enum status sql_conn_open(const struct sql_conn_options *opt, struct sql_conn **
 
     if (!c)
         return error_set(err, STATUS_NOMEM, 0, "out of memory while opening a database");
+    c->size = -1;
     c->role = opt->role;
     c->profile = opt->profile;
     c->max_bytes = opt->max_bytes;
@@ -214,6 +259,8 @@ void sql_conn_close(struct sql_conn *c)
     if (!c)
         return;
     cache_clear(c);
+    for (int i = 0; i < SQL_N_TXN; i++)
+        sqlite3_finalize(c->txn[i]);
     sqlite3_close(c->db);
     free(c);
 }

@@ -48,6 +48,9 @@ struct sql_conn {
     struct sql_stmt *by_text, *newest, *oldest;
     int n_cached, max_cached;
     int wal_pages;
+    uint64_t commits;
+    sqlite3_stmt *txn[SQL_N_TXN];
+    int64_t size; /* bytes in use after the last statement of the running transaction; -1: not known */
 };
 
 /* limits.c */

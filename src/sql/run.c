@@ -278,8 +278,9 @@ static struct before look_before(struct sql_conn *c, bool shared)
     if (!shared) {
         b.changes = sqlite3_total_changes64(c->db);
         b.last_row_id = sqlite3_last_insert_rowid(c->db);
-        b.size = size_in_use(c);
+        b.size = c->size >= 0 ? c->size : size_in_use(c);
     }
+    c->size = -1;
     return b;
 }
 
@@ -296,6 +297,8 @@ static void fill_meta(struct sql_conn *c, struct sql_stmt *s, const struct befor
     m->changes = sqlite3_total_changes64(c->db) - b->changes;
     m->last_row_id = sqlite3_last_insert_rowid(c->db);
     m->size_after = size_in_use(c);
+    if (sql_conn_in_transaction(c))
+        c->size = m->size_after; /* nothing else can change it before the next statement */
     m->changed_db = m->changes != 0 || m->last_row_id != b->last_row_id || m->size_after != b->size;
 }
 

@@ -40,6 +40,8 @@ enum status sql_conn_open(const struct sql_conn_options *opt, struct sql_conn **
 /* NULL is fine. Never checkpoints, except a WRITER or INTERNAL connection that is the last one. */
 void sql_conn_close(struct sql_conn *c);
 struct sqlite3 *sql_conn_handle(struct sql_conn *c);
+/* Page cache; what is above goes at once. */
+void sql_conn_set_cache(struct sql_conn *c, int kib);
 /* Changes limits and authorizer; drops the statement cache. */
 void sql_conn_set_profile(struct sql_conn *c, enum sql_profile profile);
 
@@ -47,6 +49,21 @@ void sql_conn_set_profile(struct sql_conn *c, enum sql_profile profile);
 enum status sql_exec(struct sql_conn *c, const char *text, struct error *err) MUST_CHECK;
 /* The first column of the first row of fixed text of our own; 0 when there is no row. */
 enum status sql_exec_i64(struct sql_conn *c, const char *text, int64_t *ret, struct error *err) MUST_CHECK;
+
+/* Transactions and savepoints, past the authorizer; kept prepared. A savepoint of ours never meets one of a client. */
+enum sql_txn {
+    SQL_BEGIN,           /* a read: its state is taken by the first statement */
+    SQL_BEGIN_IMMEDIATE,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_SAVEPOINT,
+    SQL_RELEASE,
+    SQL_ROLLBACK_TO,     /* the savepoint stays */
+    SQL_N_TXN,
+};
+enum status sql_txn(struct sql_conn *c, enum sql_txn op, struct error *err) MUST_CHECK;
+/* How many commits of this connection have changed the file since it was opened. */
+uint64_t sql_conn_commits(const struct sql_conn *c);
 
 /*
  * From now on statements end with an error once the monotonic clock passes deadline_ns: AGAIN when `may_retry` (the

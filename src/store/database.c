@@ -92,7 +92,7 @@ enum status database_open_conn(struct database *db, enum sql_role role, struct s
         .profile = database_profile(db),
         .max_bytes = db->store->opt.max_database_bytes,
         .cache_statements = role == SQL_IMPORTER ? 0 : CACHED_STATEMENTS,
-        .cache_kib = role == SQL_READER ? READER_CACHE_KIB : WRITER_CACHE_KIB,
+        .cache_kib = role == SQL_READER ? POOL_READER_CACHE_KIB : WRITER_CACHE_KIB,
     };
 
     /* SQLite would make an empty database in place of a lost one. */
@@ -101,19 +101,23 @@ enum status database_open_conn(struct database *db, enum sql_role role, struct s
     return sql_conn_open(&opt, ret, err);
 }
 
-void database_note_state(struct database *db, struct sql_conn *writer)
+void database_look(struct sql_conn *c, struct database_view *ret)
 {
-    int64_t size;
-    uint32_t cookie;
+    *ret = (struct database_view){ .last_row_id = sqlite3_last_insert_rowid(sql_conn_handle(c)) };
+    /* A failure here leaves zeros, which the next look puts right. */
+    IGNORE_RESULT(sql_conn_size(c, &ret->size_bytes, NULL));
+    (void)dione_db_meta_get(sql_conn_handle(c), DIONE_META_SCHEMA_VERSION, &ret->schema_cookie);
+}
 
-    if (dione_db_meta_get(sql_conn_handle(writer), DIONE_META_SCHEMA_VERSION, &cookie) == SQLITE_OK &&
-        cookie != db->schema_cookie) {
-        db->schema_cookie = cookie;
+void database_note_change(struct database *db, const struct database_view *view)
+{
+    atomic_store(&db->last_row_id, view->last_row_id);
+    atomic_store(&db->size_bytes, view->size_bytes);
+    if (view->schema_cookie != db->schema_cookie) {
+        db->schema_cookie = view->schema_cookie;
         atomic_fetch_add(&db->schema_epoch, 1);
     }
-    atomic_store(&db->last_row_id, sqlite3_last_insert_rowid(sql_conn_handle(writer)));
-    if (sql_conn_size(writer, &size, NULL) == STATUS_OK)
-        atomic_store(&db->size_bytes, size);
+    atomic_fetch_add(&db->changes, 1);
 }
 
 void database_list_open(struct database *db)
@@ -155,7 +159,9 @@ static enum status open_writer(struct database *db, struct error *err)
         sql_conn_close(c);
         return error_prefix(err, "Cannot open database %s", db->info.uuid);
     }
-    database_note_state(db, c);
+    struct database_view view;
+    database_look(c, &view);
+    database_note_change(db, &view);
     db->writer = c;
     db->writer_epoch = epoch;
     database_list_open(db);
@@ -294,7 +300,7 @@ enum status store_snapshot(struct database *db, enum status (*fn)(struct sql_con
     if (!c)
         return err ? err->status : STATUS_IO;
     sql_conn_set_deadline(c, 0, false);
-    st = sql_exec(c, "BEGIN", err);
+    st = sql_txn(c, SQL_BEGIN, err);
     if (st == STATUS_OK)
         st = sql_exec_i64(c, "SELECT count(*) FROM sqlite_schema", &ignored, err); /* takes the snapshot */
     if (st == STATUS_OK && dione_db_meta_get(sql_conn_handle(c), DIONE_META_USER_VERSION, &low) == SQLITE_OK &&
@@ -303,7 +309,7 @@ enum status store_snapshot(struct database *db, enum status (*fn)(struct sql_con
     if (st == STATUS_OK)
         st = fn(c, arg, err);
     if (sql_conn_in_transaction(c))
-        IGNORE_RESULT(sql_exec(c, "ROLLBACK", NULL)); /* only ends a read */
+        IGNORE_RESULT(sql_txn(c, SQL_ROLLBACK, NULL)); /* only ends a read */
     pool_reader_give(db, c);
     return st;
 }

@@ -22,8 +22,11 @@ enum {
     WRITER_IDLE_MS = 60 * 1000,
     POOL_READERS_MAX = 4,          /* kept per database for slow reads */
     CACHED_STATEMENTS = 64,
-    READER_CACHE_KIB = 1024,
-    WRITER_CACHE_KIB = 4096,
+    READERS_CACHE_KIB = 20 * 1024, /* page caches of all loops' readers together */
+    READER_CACHE_MIN_KIB = 512,
+    POOL_READER_CACHE_KIB = 1024,
+    WRITER_CACHE_KIB = 2048,
+    SNAPSHOT_MS = 2,               /* how long a loop keeps a read transaction open for the next read */
     FAST_READ_NS = 1000 * 1000,    /* what a read may take on a loop */
     SLOW_STRIKES = 16,             /* runs in the pool before a slow text is tried on the loop again */
     GROUP_MAX = 512,               /* requests in one group commit */
@@ -39,6 +42,8 @@ struct loop_reader {
     int epoch;            /* of the database when it was opened */
     int schema_epoch;     /* of the database when it last loaded the schema */
     int64_t used_ms;
+    bool in_snapshot;     /* a read transaction is open, begun when database.changes was `snapshot` */
+    uint64_t snapshot;
     struct loop_reader *newer, *older;
 };
 
@@ -48,7 +53,9 @@ struct loop_state {
     struct loop *loop;
     struct loop_reader *newest, *oldest; /* open ones */
     int n_open;
-    uv_timer_t sweep;
+    int cache_kib;        /* of each open one */
+    bool releasing;       /* `release` will end the snapshots */
+    uv_timer_t sweep, release;
     unsigned sweeps;
 };
 
@@ -79,6 +86,7 @@ struct database {
     _Atomic bool warm;              /* the file was opened once: recovered, in WAL mode, the numbers below known */
     _Atomic int64_t last_row_id, size_bytes;
     _Atomic uint64_t commit;
+    _Atomic uint64_t changes;       /* grows with each commit that changed the file: readers' snapshots age by it */
     _Atomic int schema_epoch;       /* grows with each commit that changed the schema */
     uint32_t schema_cookie;         /* SQLite's, after the last commit. Owned by: the drainer */
     struct loop_reader *readers;    /* [n_loops] */
@@ -140,7 +148,14 @@ enum status database_warm(struct database *db, struct error *err) MUST_CHECK;
 enum status database_open_conn(struct database *db, enum sql_role role, struct sql_conn **ret, struct error *err) MUST_CHECK;
 /* The writer's connection, opened or renewed when needed. By: whoever drains. */
 enum status database_writer(struct database *db, struct error *err) MUST_CHECK;
-void database_note_state(struct database *db, struct sql_conn *writer);
+/* What readers are told of the file: as the connection's transaction sees it. */
+struct database_view {
+    int64_t last_row_id, size_bytes;
+    uint32_t schema_cookie;
+};
+void database_look(struct sql_conn *c, struct database_view *ret);
+/* Publishes it after the commit. By: the drainer. */
+void database_note_change(struct database *db, const struct database_view *view);
 void database_collect(struct database *db, struct sql_conn *c);
 struct sql_conn *pool_reader_take(struct database *db, struct error *err);
 void pool_reader_give(struct database *db, struct sql_conn *c);
@@ -151,6 +166,8 @@ void database_list_open(struct database *db);
 
 /* reader.c */
 void loop_reader_close(struct loop_state *ls, struct loop_reader *lr);
+/* Ends the read transactions that the loop keeps open. */
+void loop_readers_release(struct loop_state *ls);
 void loop_readers_sweep(struct loop_state *ls, int64_t now_ms);
 void read_on_pool(struct sql_request *r);
 

@@ -33,8 +33,81 @@ void loop_reader_close(struct loop_state *ls, struct loop_reader *lr)
     lru_remove(ls, lr);
     ls->n_open--;
     sql_conn_close(TAKE_PTR(lr->conn));
+    lr->in_snapshot = false;
     lr->db = NULL;
     database_unref(db);
+}
+
+/* The loop's share of the cache memory is dealt evenly; rounded, so that it changes seldom. */
+static void share_cache(struct loop_state *ls)
+{
+    int n = 1, share;
+
+    while (n < ls->n_open)
+        n *= 2;
+    share = READERS_CACHE_KIB / ls->store->opt.n_loops / n;
+    if (share < READER_CACHE_MIN_KIB)
+        share = READER_CACHE_MIN_KIB;
+    if (share == ls->cache_kib)
+        return;
+    ls->cache_kib = share;
+    for (struct loop_reader *lr = ls->newest; lr; lr = lr->older)
+        sql_conn_set_cache(lr->conn, share);
+}
+
+/* ---- snapshots ---- */
+
+static void end_snapshot(struct loop_reader *lr)
+{
+    if (lr->in_snapshot && sql_conn_in_transaction(lr->conn))
+        IGNORE_RESULT(sql_txn(lr->conn, SQL_COMMIT, NULL)); /* only ends a read */
+    lr->in_snapshot = false;
+}
+
+void loop_readers_release(struct loop_state *ls)
+{
+    for (struct loop_reader *lr = ls->newest; lr; lr = lr->older)
+        end_snapshot(lr);
+    ls->releasing = false;
+}
+
+static void on_release(uv_timer_t *timer)
+{
+    loop_readers_release(timer->data);
+}
+
+/*
+ * Beginning and ending a read transaction costs more than a point read: file locks, which the loops contend for, and a look
+ * at the WAL's index. So a loop keeps the transaction open for up to SNAPSHOT_MS, and uses it as long as no commit has
+ * changed the file since it began: a read never misses a write that was answered.
+ */
+static enum status use_snapshot(struct loop_state *ls, struct loop_reader *lr, struct error *err)
+{
+    struct database *db = lr->db;
+    uint64_t changes = atomic_load_explicit(&db->changes, memory_order_acquire);
+    int schema = atomic_load_explicit(&db->schema_epoch, memory_order_acquire);
+    enum status st = STATUS_OK;
+
+    if (lr->in_snapshot && (lr->snapshot != changes || !sql_conn_in_transaction(lr->conn)))
+        end_snapshot(lr);
+    if (schema != lr->schema_epoch) {
+        end_snapshot(lr);
+        database_collect(db, lr->conn);
+        st = sql_conn_use_schema(lr->conn, schema, err);
+        if (st != STATUS_OK)
+            return st;
+        lr->schema_epoch = schema;
+    }
+    if (lr->in_snapshot)
+        return STATUS_OK;
+    st = sql_txn(lr->conn, SQL_BEGIN, err);
+    lr->in_snapshot = st == STATUS_OK;
+    lr->snapshot = changes;
+    if (!ls->releasing) {
+        ls->releasing = true;
+        uv_timer_start(&ls->release, on_release, SNAPSHOT_MS, 0);
+    }
+    return st;
 }
 
 static enum status loop_reader_open(struct loop_state *ls, struct loop_reader *lr, struct database *db,
@@ -54,6 +127,8 @@ static enum status loop_reader_open(struct loop_state *ls, struct loop_reader *l
     ls->n_open++;
     while (ls->n_open > LOOP_READERS_MAX)
         loop_reader_close(ls, ls->oldest);
+    share_cache(ls);
+    sql_conn_set_cache(lr->conn, ls->cache_kib);
     return STATUS_OK;
 }
 
@@ -75,14 +150,7 @@ static enum status loop_reader_get(struct sql_request *r, struct sql_conn **ret)
     }
     lr->used_ms = (int64_t)uv_now(&r->loop->uv);
     *ret = lr->conn;
-    int schema = atomic_load_explicit(&db->schema_epoch, memory_order_acquire);
-    if (schema == lr->schema_epoch)
-        return STATUS_OK;
-    database_collect(db, lr->conn);
-    enum status st = sql_conn_use_schema(lr->conn, schema, r->err);
-    if (st == STATUS_OK)
-        lr->schema_epoch = schema;
-    return st;
+    return use_snapshot(ls, lr, r->err);
 }
 
 void loop_readers_sweep(struct loop_state *ls, int64_t now_ms)
@@ -94,6 +162,7 @@ void loop_readers_sweep(struct loop_state *ls, int64_t now_ms)
         else
             database_collect(lr->db, lr->conn);
     }
+    share_cache(ls);
 }
 
 /* ---- in the pool ---- */
@@ -134,7 +203,11 @@ static void read_slowly(struct job *job)
         struct sql_shared_state shared = shared_state(db);
         int64_t started = clock_mono_ns();
         sql_conn_set_deadline(c, r->deadline_ns, false);
-        IGNORE_RESULT(run_entries(c, r, &shared, &needs_writer)); /* leaves its verdict in r */
+        r->status = sql_txn(c, SQL_BEGIN, r->err);
+        if (r->status == STATUS_OK)
+            IGNORE_RESULT(run_entries(c, r, &shared, &needs_writer)); /* leaves its verdict in r */
+        if (sql_conn_in_transaction(c))
+            IGNORE_RESULT(sql_txn(c, SQL_COMMIT, NULL)); /* only ends a read */
         r->ran_ns = clock_mono_ns() - started;
         pool_reader_give(db, c);
     } else if (r->status == STATUS_OK) {

@@ -84,14 +84,6 @@ static enum status run_statement(struct entry_run *e, struct sql_stmt *s, bool i
     return STATUS_OK;
 }
 
-/* Reads of several statements see one state. */
-static enum status begin_read(struct entry_run *e, bool more_to_come)
-{
-    if (!e->shared || !more_to_come || sql_conn_in_transaction(e->conn))
-        return STATUS_OK;
-    return sql_exec(e->conn, "BEGIN", e->r->err);
-}
-
 /* The first statement of *text, if any; *text moves behind it. */
 static enum status run_next(struct entry_run *e, struct slice *text)
 {
@@ -115,8 +107,6 @@ static enum status run_next(struct entry_run *e, struct slice *text)
         e->needs_writer = true;
     else if (e->shared && e->r->may_retry && *sql_stmt_slow(s))
         st = error_set(e->r->err, STATUS_AGAIN, 0, "known to be slow");
-    else
-        st = begin_read(e, e->r->n > 1 || !is_last);
     if (st == STATUS_OK && !e->needs_writer)
         st = run_statement(e, s, is_last && e->n_statements == 0);
     if (st == STATUS_AGAIN && !*sql_stmt_slow(s))
@@ -159,8 +149,6 @@ enum status run_entries(struct sql_conn *c, struct sql_request *r, const struct 
     }
     if (st == STATUS_OK && n_run == 0)
         st = error_set(r->err, STATUS_SQL, 0, "No SQL statements detected.");
-    if (shared && sql_conn_in_transaction(c))
-        IGNORE_RESULT(sql_exec(c, "COMMIT", NULL)); /* only ends a read */
     r->status = st;
     r->failed = st != STATUS_OK;
     *ret_needs_writer = e.needs_writer;

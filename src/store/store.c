@@ -99,13 +99,13 @@ enum status store_control(struct store *s, enum status (*fn)(sqlite3 *db, void *
                           struct error *err)
 {
     pthread_mutex_lock(&s->control_lock);
-    enum status st = sql_exec(s->control, "BEGIN IMMEDIATE", err);
+    enum status st = sql_txn(s->control, SQL_BEGIN_IMMEDIATE, err);
     if (st == STATUS_OK) {
         st = fn(sql_conn_handle(s->control), arg, err);
         if (st == STATUS_OK)
-            st = sql_exec(s->control, "COMMIT", err);
+            st = sql_txn(s->control, SQL_COMMIT, err);
         if (st != STATUS_OK && sql_conn_in_transaction(s->control))
-            IGNORE_RESULT(sql_exec(s->control, "ROLLBACK", NULL)); /* the first error is the one to report */
+            IGNORE_RESULT(sql_txn(s->control, SQL_ROLLBACK, NULL)); /* the first error is the one to report */
     }
     pthread_mutex_unlock(&s->control_lock);
     return st;
@@ -132,6 +132,8 @@ static void deliver_sweep(struct loop_msg *msg)
 {
     struct sweep_msg *m = CONTAINER_OF(msg, struct sweep_msg, msg);
 
+    uv_timer_init(&m->ls->loop->uv, &m->ls->release);
+    m->ls->release.data = m->ls;
     uv_timer_init(&m->ls->loop->uv, &m->ls->sweep);
     m->ls->sweep.data = m->ls;
     uv_timer_start(&m->ls->sweep, on_sweep, SWEEP_MS, SWEEP_MS);

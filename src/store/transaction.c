@@ -37,7 +37,7 @@ bool transaction_start(struct database *db, struct sql_request *r)
     if (st == STATUS_OK && atomic_load(&db->deleted))
         st = error_set(r->err, STATUS_NODB, 0, "The database was deleted");
     if (st == STATUS_OK)
-        st = sql_exec(db->writer, "BEGIN IMMEDIATE", r->err);
+        st = sql_txn(db->writer, SQL_BEGIN_IMMEDIATE, r->err);
     r->status = st;
     r->commit = atomic_load(&db->commit);
     if (st != STATUS_OK) {
@@ -111,7 +111,7 @@ static void run_inside(struct job *job)
     int64_t limit = clock_mono_ns() + t->db->store->opt.statement_limit_ms * 1000000;
     bool ignored;
 
-    enum status st = sql_exec(c, "SAVEPOINT request", r->err);
+    enum status st = sql_txn(c, SQL_SAVEPOINT, r->err);
     if (st == STATUS_OK) {
         sql_conn_set_deadline(c, t->deadline_ns < limit ? t->deadline_ns : limit, false);
         st = run_entries(c, r, NULL, &ignored);
@@ -128,7 +128,10 @@ static void run_inside(struct job *job)
     if (!sql_conn_in_transaction(c)) {
         release_writer(t->db, t); /* SQLite has rolled all of it back; the error says why */
     } else {
-        IGNORE_RESULT(sql_exec(c, st == STATUS_OK ? "RELEASE request" : "ROLLBACK TO request; RELEASE request", NULL)); /* the savepoint is there */
+        /* The savepoint is there, so neither fails. */
+        if (st != STATUS_OK)
+            IGNORE_RESULT(sql_txn(c, SQL_ROLLBACK_TO, NULL));
+        IGNORE_RESULT(sql_txn(c, SQL_RELEASE, NULL));
         unclaim(t);
     }
     request_finish(r);
@@ -160,7 +163,7 @@ static void run_end(struct job *job)
     if (r->transaction_how == TRANSACTION_COMMIT)
         r->status = writer_commit(db, db->writer, t->changed, r->err);
     else
-        r->status = sql_exec(db->writer, "ROLLBACK", r->err);
+        r->status = sql_txn(db->writer, SQL_ROLLBACK, r->err);
     r->commit = atomic_load(&db->commit);
     release_writer(db, t);
     request_finish(r);
@@ -188,7 +191,7 @@ static void run_expire(struct job *job)
 {
     struct transaction *t = CONTAINER_OF(job, struct transaction, expire);
 
-    IGNORE_RESULT(sql_exec(t->db->writer, "ROLLBACK", NULL)); /* nobody waits for it */
+    IGNORE_RESULT(sql_txn(t->db->writer, SQL_ROLLBACK, NULL)); /* nobody waits for it */
     release_writer(t->db, t);
 }
 

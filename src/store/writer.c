@@ -97,19 +97,26 @@ static enum status number_commit(struct database *db, struct sql_conn *c, uint64
 
 enum status writer_commit(struct database *db, struct sql_conn *c, bool changed, struct error *err)
 {
-    uint64_t number = atomic_load(&db->commit) + 1;
-    enum status st = changed ? number_commit(db, c, number, err) : STATUS_OK;
+    uint64_t number = atomic_load(&db->commit) + 1, commits = sql_conn_commits(c);
+    struct database_view view;
 
+    database_look(c, &view);
+    changed |= view.schema_cookie != db->schema_cookie;
+    enum status st = changed ? number_commit(db, c, number, err) : STATUS_OK;
     if (st == STATUS_OK)
-        st = sql_exec(c, "COMMIT", err);
+        st = sql_txn(c, SQL_COMMIT, err);
     if (st != STATUS_OK) {
         if (sql_conn_in_transaction(c))
-            IGNORE_RESULT(sql_exec(c, "ROLLBACK", NULL)); /* nothing was promised; the next BEGIN would say it */
+            IGNORE_RESULT(sql_txn(c, SQL_ROLLBACK, NULL)); /* nothing was promised; the next BEGIN would say it */
         return st;
     }
     if (changed)
         atomic_store(&db->commit, number);
-    database_note_state(db, c);
+    /* Last: whoever sees that something changed finds the rest in place. FTS5 writes within COMMIT: hence another look. */
+    if (sql_conn_commits(c) != commits) {
+        database_look(c, &view);
+        database_note_change(db, &view);
+    }
     return STATUS_OK;
 }
 
@@ -156,7 +163,7 @@ static bool waited_too_long(struct database *db, struct sql_request *r)
 static void run_alone(struct database *db, struct sql_request *r)
 {
     struct sql_conn *c = db->writer;
-    enum status st = sql_exec(c, "BEGIN IMMEDIATE", r->err);
+    enum status st = sql_txn(c, SQL_BEGIN_IMMEDIATE, r->err);
 
     if (st == STATUS_OK) {
         run_request(db, r);
@@ -164,7 +171,7 @@ static void run_alone(struct database *db, struct sql_request *r)
         if (st == STATUS_OK)
             st = writer_commit(db, c, r->wrote, r->err);
         else if (sql_conn_in_transaction(c))
-            IGNORE_RESULT(sql_exec(c, "ROLLBACK", NULL)); /* its error is reported already */
+            IGNORE_RESULT(sql_txn(c, SQL_ROLLBACK, NULL)); /* its error is reported already */
     }
     if (st != STATUS_OK) {
         r->out.len = r->out_start;
@@ -182,7 +189,7 @@ static enum group_result run_in_savepoint(struct database *db, struct sql_reques
 {
     struct sql_conn *c = db->writer;
 
-    if (sql_exec(c, "SAVEPOINT request", r->err) != STATUS_OK) {
+    if (sql_txn(c, SQL_SAVEPOINT, r->err) != STATUS_OK) {
         r->failed = true;
         r->status = r->err->status;
         return sql_conn_in_transaction(c) ? GROUP_RAN : GROUP_LOST;
@@ -191,15 +198,16 @@ static enum group_result run_in_savepoint(struct database *db, struct sql_reques
     if (!sql_conn_in_transaction(c))
         return GROUP_LOST;
     if (!r->failed)
-        return sql_exec(c, "RELEASE request", NULL) == STATUS_OK ? GROUP_RAN : GROUP_LOST;
-    return sql_exec(c, "ROLLBACK TO request; RELEASE request", NULL) == STATUS_OK ? GROUP_RAN : GROUP_LOST;
+        return sql_txn(c, SQL_RELEASE, NULL) == STATUS_OK ? GROUP_RAN : GROUP_LOST;
+    bool undone = sql_txn(c, SQL_ROLLBACK_TO, NULL) == STATUS_OK && sql_txn(c, SQL_RELEASE, NULL) == STATUS_OK;
+    return undone ? GROUP_RAN : GROUP_LOST;
 }
 
 /* The verdict on `first` .. before `end` is void, except for those that failed by themselves. */
 static void run_each_alone(struct database *db, struct sql_request *first, const struct sql_request *end)
 {
     if (sql_conn_in_transaction(db->writer))
-        IGNORE_RESULT(sql_exec(db->writer, "ROLLBACK", NULL)); /* what it would undo runs again anyway */
+        IGNORE_RESULT(sql_txn(db->writer, SQL_ROLLBACK, NULL)); /* what it would undo runs again anyway */
     for (struct sql_request *r = first; r != end; r = r->next)
         if (!r->failed)
             run_alone(db, r);
@@ -212,7 +220,7 @@ static struct sql_request *run_transaction(struct database *db, struct sql_reque
     struct sql_request *r = first;
     bool changed = false, any = false;
 
-    if (sql_exec(db->writer, "BEGIN IMMEDIATE", &err) != STATUS_OK) {
+    if (sql_txn(db->writer, SQL_BEGIN_IMMEDIATE, &err) != STATUS_OK) {
         for (; r; r = r->next)
             request_fail(r, err.status, err.msg);
         return NULL;
@@ -230,7 +238,7 @@ static struct sql_request *run_transaction(struct database *db, struct sql_reque
         changed |= r->wrote;
     }
     if (!any) {
-        IGNORE_RESULT(sql_exec(db->writer, "ROLLBACK", NULL)); /* nothing in it */
+        IGNORE_RESULT(sql_txn(db->writer, SQL_ROLLBACK, NULL)); /* nothing in it */
         return NULL;
     }
     if (writer_commit(db, db->writer, changed, &err) != STATUS_OK) {
@@ -383,13 +391,13 @@ static enum status in_transaction(struct database *db, struct exclusive *x)
     if (st == STATUS_OK)
         st = database_open_conn(db, SQL_IMPORTER, &c, x->err);
     if (st == STATUS_OK)
-        st = sql_exec(c, "BEGIN IMMEDIATE", x->err);
+        st = sql_txn(c, SQL_BEGIN_IMMEDIATE, x->err);
     if (st == STATUS_OK)
         st = x->fn(c, x->arg, x->err);
     if (st == STATUS_OK)
         st = writer_commit(db, c, true, x->err);
     else if (c && sql_conn_in_transaction(c))
-        IGNORE_RESULT(sql_exec(c, "ROLLBACK", NULL)); /* the first error is the one to report */
+        IGNORE_RESULT(sql_txn(c, SQL_ROLLBACK, NULL)); /* the first error is the one to report */
     x->wal_pages = c ? sql_conn_wal_pages(c) : 0;
     sql_conn_close(c);
     return st;

@@ -310,20 +310,20 @@ static void stop_drained_server(void)
     sem_destroy(&f.sink_paused);
 }
 
-static void stop_server(void)
+UNUSED static void stop_server(void)
 {
     http_server_drain(f.server, 60000);
     stop_drained_server();
 }
 
 /* So long that only what hangs meets it. */
-static int patient_server(void **state UNUSED)
+UNUSED static int patient_server(void **state UNUSED)
 {
     start_server(100000, 100000);
     return 0;
 }
 
-static int teardown_server(void **state UNUSED)
+UNUSED static int teardown_server(void **state UNUSED)
 {
     stop_server();
     return 0;

@@ -240,7 +240,7 @@ static void what_is_not_http_is_refused_and_the_connection_closed(void **state U
     };
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        printf("# %zu\n", i), check_refused(bad[i], 400, "The request is not valid HTTP/1.1");
+        check_refused(bad[i], 400, "The request is not valid HTTP/1.1");
     assert_int_equal(f.n_sink_aborts, 1);
 }
 

@@ -17,19 +17,25 @@ struct fixture {
     void (*on_stats)(void *arg, const struct database *db, struct slice text, const struct sql_stmt_stats *stats,
                      bool is_write);
     void *stats_arg;
+    /* 0: what the tests can live with. */
+    int n_loops;
+    uint64_t max_database_bytes;
+    int64_t statement_limit_ms;
+    size_t max_result_bytes;
 };
 
 static void fixture_start(struct fixture *f)
 {
     struct error err;
 
-    f->loops = loops_start(1);
+    f->n_loops = f->n_loops ? f->n_loops : 1;
+    f->loops = loops_start(f->n_loops);
     struct store_options opt = { .dir = f->dir,
                                  .loops = f->loops,
-                                 .n_loops = 1,
-                                 .max_database_bytes = 100 << 20,
-                                 .statement_limit_ms = 10000,
-                                 .max_result_bytes = 10 << 20,
+                                 .n_loops = f->n_loops,
+                                 .max_database_bytes = f->max_database_bytes ? f->max_database_bytes : 100 << 20,
+                                 .statement_limit_ms = f->statement_limit_ms ? f->statement_limit_ms : 10000,
+                                 .max_result_bytes = f->max_result_bytes ? f->max_result_bytes : 10 << 20,
                                  .on_stats = f->on_stats,
                                  .stats_arg = f->stats_arg };
     if (store_open(&opt, &f->store, &err) != STATUS_OK)
@@ -39,7 +45,7 @@ static void fixture_start(struct fixture *f)
 static void fixture_stop(struct fixture *f)
 {
     store_drain(f->store);
-    loops_stop(f->loops, 1);
+    loops_stop(f->loops, f->n_loops);
     store_close(f->store);
 }
 
