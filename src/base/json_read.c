@@ -1,5 +1,6 @@
 /* json_read.c - the parser of json.h: recursive descent over one cursor, depth-bounded, nothing copied that can be lent. */
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
@@ -105,7 +106,10 @@ static enum status scan_string(struct reader *r, const char **ret_end, bool *ret
     const char *p = r->p;
 
     *ret_plain = true;
-    for (; p < r->end; p++) {
+    for (;; p++) {
+        p += json_plain_prefix(p, (size_t)(r->end - p));
+        if (p >= r->end)
+            break;
         unsigned char c = (unsigned char)*p;
         if (c == '"') {
             *ret_end = p;

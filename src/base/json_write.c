@@ -8,38 +8,12 @@
  * nearer one.) Everything else goes through printf.
  */
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define ONES 0x0101010101010101ULL
-#define HIGH 0x8080808080808080ULL
-
-/* True when none of the eight bytes is below 0x20, a quote, a backslash or above 0x7E. */
-static bool word_is_plain(uint64_t w)
-{
-    uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
-    uint64_t low = (w - ONES * 0x20) & ~w;
-
-    return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | low | w) & HIGH ? false : true;
-}
-
-static size_t plain_prefix(const char *p, size_t len)
-{
-    size_t i = 0;
-    uint64_t w;
-
-    for (; i + 8 <= len; i += 8) {
-        memcpy(&w, p + i, 8);
-        if (!word_is_plain(w))
-            break;
-    }
-    while (i < len && (unsigned char)p[i] >= 0x20 && (unsigned char)p[i] < 0x80 && p[i] != '"' && p[i] != '\\')
-        i++;
-    return i;
-}
 
 static void write_escape(struct buf *b, unsigned char c)
 {
@@ -60,7 +34,7 @@ void json_write_text(struct buf *b, struct slice s)
 
     buf_append_char(b, '"');
     while (left) {
-        size_t n = plain_prefix(p, left), skip;
+        size_t n = json_plain_prefix(p, left), skip;
         buf_append(b, p, n);
         p += n;
         left -= n;

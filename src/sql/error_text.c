@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
+
+enum { ALMOST_FULL_BYTES = 1 << 20 };
 
 #define NAME(code)                                                                                 \
     case code:                                                                                     \
@@ -139,15 +142,27 @@ static const char transaction_text[] =
     "automatically roll back on exceptions, and because it interacts correctly with Durable Objects' automatic atomic "
     "write coalescing.";
 
-/* SQLite says "full" for both; a person must know which of the two to mend. */
+static bool disk_is_full(struct sql_conn *c)
+{
+    const char *path = sqlite3_db_filename(c->db, "main");
+    struct statvfs disk;
+
+    return path && statvfs(path, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < ALMOST_FULL_BYTES;
+}
+
+/*
+ * SQLite says "full" for both; a person must know which of the two to mend. The statement is undone by now, so a single
+ * large one has left the database small again, and temporary files have left the disk.
+ */
 static const char *why_full(struct sql_conn *c)
 {
     uint32_t pages = 0;
 
-    if (c->max_bytes && dione_db_pages(c->db, &pages, NULL) == SQLITE_OK &&
-        ((uint64_t)pages + 16) * 4096 >= c->max_bytes)
+    if (!c->max_bytes || disk_is_full(c))
+        return " (no space is left on the disk that holds the data directory)";
+    if (dione_db_pages(c->db, &pages, NULL) == SQLITE_OK && ((uint64_t)pages + 16) * 4096 >= c->max_bytes)
         return " (the database has reached its size limit)";
-    return " (no space is left on the disk that holds the data directory)";
+    return " (the database would pass its size limit, or temporary files the space on the disk)";
 }
 
 enum status sql_error(struct sql_conn *c, int rc, struct error *err)

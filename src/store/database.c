@@ -92,7 +92,7 @@ enum status database_open_conn(struct database *db, enum sql_role role, struct s
         .profile = database_profile(db),
         .max_bytes = db->store->opt.max_database_bytes,
         .cache_statements = role == SQL_IMPORTER ? 0 : CACHED_STATEMENTS,
-        .cache_kib = role == SQL_READER ? POOL_READER_CACHE_KIB : WRITER_CACHE_KIB,
+        .cache_kib = role == SQL_READER ? POOL_READER_CACHE_KIB : WRITERS_CACHE_KIB,
     };
 
     /* SQLite would make an empty database in place of a lost one. */
@@ -163,9 +163,29 @@ static enum status open_writer(struct database *db, struct error *err)
     database_look(c, &view);
     database_note_change(db, &view);
     db->writer = c;
+    atomic_fetch_add(&db->store->n_writers, 1);
     db->writer_epoch = epoch;
     database_list_open(db);
     return STATUS_OK;
+}
+
+int cache_share(int all_kib, int n, int least_kib)
+{
+    int shares = 1;
+
+    while (shares < n)
+        shares *= 2;
+    return all_kib / shares > least_kib ? all_kib / shares : least_kib;
+}
+
+static void share_writer_cache(struct database *db)
+{
+    int kib = cache_share(WRITERS_CACHE_KIB, atomic_load(&db->store->n_writers), WRITER_CACHE_MIN_KIB);
+
+    if (kib == db->writer_cache_kib)
+        return;
+    db->writer_cache_kib = kib;
+    sql_conn_set_cache(db->writer, kib);
 }
 
 enum status database_writer(struct database *db, struct error *err)
@@ -175,9 +195,11 @@ enum status database_writer(struct database *db, struct error *err)
         sql_conn_set_profile(db->writer, database_profile(db));
     }
     enum status st = db->writer ? STATUS_OK : open_writer(db, err);
-    if (st == STATUS_OK)
-        atomic_store_explicit(&db->warm, true, memory_order_release);
-    return st;
+    if (st != STATUS_OK)
+        return st;
+    share_writer_cache(db);
+    atomic_store_explicit(&db->warm, true, memory_order_release);
+    return STATUS_OK;
 }
 
 static enum status open_in_turn(struct sql_conn *c UNUSED, void *arg, struct error *err)
@@ -239,6 +261,8 @@ void database_close_writer(struct database *db)
     sqlite3_busy_timeout(sql_conn_handle(db->writer), 0);
     (void)sqlite3_wal_checkpoint_v2(sql_conn_handle(db->writer), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sql_conn_close(TAKE_PTR(db->writer));
+    atomic_fetch_sub(&db->store->n_writers, 1);
+    db->writer_cache_kib = 0;
 }
 
 void database_close_pool_readers(struct database *db)

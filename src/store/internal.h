@@ -25,7 +25,8 @@ enum {
     READERS_CACHE_KIB = 20 * 1024, /* page caches of all loops' readers together */
     READER_CACHE_MIN_KIB = 512,
     POOL_READER_CACHE_KIB = 1024,
-    WRITER_CACHE_KIB = 2048,
+    WRITERS_CACHE_KIB = 16 * 1024, /* page caches of all writers together */
+    WRITER_CACHE_MIN_KIB = 1024,
     SNAPSHOT_MS = 2,               /* how long a loop keeps a read transaction open for the next read */
     FAST_READ_NS = 1000 * 1000,    /* what a read may take on a loop */
     SLOW_STRIKES = 16,             /* runs in the pool before a slow text is tried on the loop again */
@@ -104,6 +105,7 @@ struct database {
     /* Owned by: whoever drains the queue. */
     struct sql_conn *writer;
     int writer_epoch;
+    int writer_cache_kib;
     int64_t stats_ms;
     struct job drain, close;
 
@@ -130,6 +132,7 @@ struct store {
 
     pthread_mutex_t open_lock;      /* guards the list of databases whose writer may be open or held */
     struct database *open;
+    _Atomic int n_writers;          /* that are open */
 };
 
 /* run.c: runs the entries on one connection. With `shared` it is a reader: a statement that needs the writer ends it with
@@ -146,6 +149,8 @@ struct database *database_new(struct store *s, const struct database_info *info)
 /* Opens the file once, so that it is recovered and its numbers are known. Blocking. */
 enum status database_warm(struct database *db, struct error *err) MUST_CHECK;
 enum status database_open_conn(struct database *db, enum sql_role role, struct sql_conn **ret, struct error *err) MUST_CHECK;
+/* Deals `all_kib` to n connections, rounded so that it changes seldom, at least least_kib. */
+int cache_share(int all_kib, int n, int least_kib);
 /* The writer's connection, opened or renewed when needed. By: whoever drains. */
 enum status database_writer(struct database *db, struct error *err) MUST_CHECK;
 /* What readers are told of the file: as the connection's transaction sees it. */

@@ -38,16 +38,11 @@ void loop_reader_close(struct loop_state *ls, struct loop_reader *lr)
     database_unref(db);
 }
 
-/* The loop's share of the cache memory is dealt evenly; rounded, so that it changes seldom. */
+/* The loop's share of the cache memory is dealt evenly to its connections. */
 static void share_cache(struct loop_state *ls)
 {
-    int n = 1, share;
+    int share = cache_share(READERS_CACHE_KIB / ls->store->opt.n_loops, ls->n_open, READER_CACHE_MIN_KIB);
 
-    while (n < ls->n_open)
-        n *= 2;
-    share = READERS_CACHE_KIB / ls->store->opt.n_loops / n;
-    if (share < READER_CACHE_MIN_KIB)
-        share = READER_CACHE_MIN_KIB;
     if (share == ls->cache_kib)
         return;
     ls->cache_kib = share;
@@ -209,6 +204,7 @@ static void read_slowly(struct job *job)
         if (sql_conn_in_transaction(c))
             IGNORE_RESULT(sql_txn(c, SQL_COMMIT, NULL)); /* only ends a read */
         r->ran_ns = clock_mono_ns() - started;
+        r->commit = atomic_load(&db->commit);
         pool_reader_give(db, c);
     } else if (r->status == STATUS_OK) {
         r->status = r->err->status;
