@@ -337,32 +337,61 @@ static int write_page(sqlite3_stmt *insert, uint32_t number, const void *page)
     return sqlite3_reset(insert);
 }
 
-static enum status write_pages(struct sql_conn *c, sqlite3_stmt *insert, int fd, uint32_t pages,
-                               const struct kept *kept, struct progress *p, struct error *err)
+struct copy {
+    struct sql_conn *c;
+    sqlite3_stmt *insert;
+    int fd;
+    uint32_t pages;
+    struct progress *p;
+    struct error *err;
+};
+
+static enum status read_page(struct copy *k, uint32_t number, unsigned char page[PAGE_BYTES])
+{
+    ssize_t n = pread(k->fd, page, PAGE_BYTES, (off_t)(number - 1) * PAGE_BYTES);
+
+    if (n == PAGE_BYTES)
+        return STATUS_OK;
+    if (n < 0)
+        return error_errno(k->err, errno, "cannot read the SQLite file");
+    return error_set(k->err, STATUS_IO, 0, "the SQLite file became shorter while it was read");
+}
+
+static enum status put_page(struct copy *k, uint32_t number, const void *page)
+{
+    int rc = write_page(k->insert, number, page);
+
+    return rc == SQLITE_OK ? STATUS_OK : sql_error(k->c, rc, k->err);
+}
+
+/*
+ * Page 1 comes last: it holds the schema's cookie, and SQLite, seeing another one, would load the schema between two
+ * pages, from a file that is half of each.
+ */
+static enum status write_pages(struct copy *k, const struct kept *kept)
 {
     unsigned char page[PAGE_BYTES];
+    enum status st = STATUS_OK;
 
-    for (uint32_t number = 1; number <= pages; number++) {
+    for (uint32_t number = 2; st == STATUS_OK && number <= k->pages; number++) {
         if (number == LOCK_PAGE)
             continue;
-        if (progress_is_cancelled(p))
-            return error_set(err, STATUS_STOPPING, 0, "The import was cancelled");
-        ssize_t n = pread(fd, page, PAGE_BYTES, (off_t)(number - 1) * PAGE_BYTES);
-        if (n != PAGE_BYTES)
-            return n < 0 ? error_errno(err, errno, "cannot read the SQLite file")
-                         : error_set(err, STATUS_IO, 0, "the SQLite file became shorter while it was read");
-        if (number == 1)
-            adapt_page_1(page, pages, kept);
-        int rc = write_page(insert, number, page);
-        if (rc != SQLITE_OK)
-            return sql_error(c, rc, err);
-        atomic_store_explicit(&p->bytes, (uint64_t)number * PAGE_BYTES, memory_order_relaxed);
+        if (progress_is_cancelled(k->p))
+            return error_set(k->err, STATUS_STOPPING, 0, "The import was cancelled");
+        st = read_page(k, number, page);
+        if (st == STATUS_OK)
+            st = put_page(k, number, page);
+        atomic_store_explicit(&k->p->bytes, (uint64_t)number * PAGE_BYTES, memory_order_relaxed);
     }
-    if (kept->pages <= pages)
-        return STATUS_OK;
     /* NULL cuts the database off in front of that page, when the transaction commits. */
-    int rc = write_page(insert, pages + 1, NULL);
-    return rc == SQLITE_OK ? STATUS_OK : sql_error(c, rc, err);
+    if (st == STATUS_OK && kept->pages > k->pages)
+        st = put_page(k, k->pages + 1, NULL);
+    if (st == STATUS_OK)
+        st = read_page(k, 1, page);
+    if (st != STATUS_OK)
+        return st;
+    adapt_page_1(page, k->pages, kept);
+    return put_page(k, 1, page);
 }
 
 static enum status apply_fd(struct sql_conn *c, int fd, int64_t size, struct progress *p, struct error *err)
@@ -378,7 +407,8 @@ static enum status apply_fd(struct sql_conn *c, int fd, int64_t size, struct pro
         rc = sqlite3_prepare_v2(sql_conn_handle(c), "INSERT INTO sqlite_dbpage(pgno, data) VALUES(?, ?)", -1, &insert, NULL);
     if (rc != SQLITE_OK)
         return sql_error(c, rc, err);
-    st = write_pages(c, insert, fd, (uint32_t)(size / PAGE_BYTES), &kept, p, err);
+    struct copy copy = { c, insert, fd, (uint32_t)(size / PAGE_BYTES), p, err };
+    st = write_pages(&copy, &kept);
     sqlite3_finalize(insert); /* reset has reported */
     return st;
 }
