@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 10 * 1000, STACK_BYTES = 512 * 1024 };
+enum { IDLE_MS = 10 * 1000, STACK_BYTES = 8 * 1024 * 1024 /* SQLite recurses with views and triggers; only what is used costs memory */ };
 
 struct pool {
     struct pool_options opt;

@@ -163,6 +163,11 @@ static bool pragma_is_allowed(struct sql_conn *c, const char *name, const char *
     if (!rule || (rule->from == SQL_WIDE && c->profile == SQL_STRICT))
         return false;
     c->prepare_flags |= rule->flags;
+    /* Also when it comes as a table-valued function, while a statement runs. */
+    if ((rule->flags & SQL_STMT_NEEDS_WRITER) && c->role == SQL_READER) {
+        c->wants_writer = true;
+        return false;
+    }
     switch (rule->kind) {
     case PRAGMA_PLAIN:
         return !arg;

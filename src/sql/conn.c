@@ -167,6 +167,11 @@ int sql_conn_wal_pages(const struct sql_conn *c)
     return c->wal_pages;
 }
 
+void sql_conn_set_query_only(struct sql_conn *c, bool on)
+{
+    IGNORE_RESULT(sql_exec(c, on ? "PRAGMA query_only=1" : "PRAGMA query_only=0", NULL)); /* sets a flag */
+}
+
 void sql_conn_set_cache(struct sql_conn *c, int kib)
 {
     char text[64];
@@ -218,6 +223,8 @@ static enum status set_up(struct sql_conn *c, const struct sql_conn_options *opt
     sqlite3_create_function(c->db, "load_extension", 1, SQLITE_UTF8, NULL, load_extension_refused, NULL, NULL);
     sqlite3_create_function(c->db, "load_extension", 2, SQLITE_UTF8, NULL, load_extension_refused, NULL, NULL);
     limits_apply(c);
+    if (opt->role == SQL_READER)
+        sql_conn_set_query_only(c, true);
     sqlite3_set_authorizer(c->db, authorize, c);
     sqlite3_progress_handler(c->db, PROGRESS_OPS, on_progress, c);
     return STATUS_OK;

@@ -78,6 +78,7 @@ enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt *
     sqlite3_stmt *handle = NULL;
     const char *tail;
 
+    c->wants_writer = false;
     if (s) {
         s->in_use = true;
         *ret_stmt = s;
@@ -89,7 +90,6 @@ enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt *
     struct slice given = first_if_long(c, text);
     c->prepare_flags = 0;
     c->transaction_refused = false;
-    c->wants_writer = false;
     unsigned persist = c->max_cached > 0 ? SQLITE_PREPARE_PERSISTENT : 0;
     int rc = sqlite3_prepare_v3(c->db, given.ptr, (int)given.len, persist, &handle, &tail);
     if (rc != SQLITE_OK)

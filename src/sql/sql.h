@@ -40,6 +40,8 @@ enum status sql_conn_open(const struct sql_conn_options *opt, struct sql_conn **
 /* NULL is fine. Never checkpoints, except a WRITER or INTERNAL connection that is the last one. */
 void sql_conn_close(struct sql_conn *c);
 struct sqlite3 *sql_conn_handle(struct sql_conn *c);
+/* While on, nothing that the connection runs can write. Readers are opened like that. */
+void sql_conn_set_query_only(struct sql_conn *c, bool on);
 /* Page cache; what is above goes at once. */
 void sql_conn_set_cache(struct sql_conn *c, int kib);
 /* Changes limits and authorizer; drops the statement cache. */
@@ -94,7 +96,7 @@ struct sql_stmt;
  */
 enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt **ret_stmt, size_t *ret_consumed,
                         struct error *err) MUST_CHECK;
-/* After sql_prepare failed on a reader: whether the statement is one that only the writer may prepare. */
+/* After sql_prepare or sql_run failed on a reader: whether the statement is one for the writer. */
 bool sql_conn_wants_writer(const struct sql_conn *c);
 /*
  * SQLite notices another connection's schema change when a statement starts, not when one is prepared. So whenever `epoch`

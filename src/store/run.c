@@ -1,6 +1,8 @@
 /* run.c - one request's entries on one connection: the part that reads and writes have in common. */
 #include "store/internal.h"
 
+#include "sqlite3.h"
+
 void request_restart(struct sql_request *r)
 {
     r->out.len = r->out_start;
@@ -84,6 +86,11 @@ static enum status run_statement(struct entry_run *e, struct sql_stmt *s, bool i
     return STATUS_OK;
 }
 
+static enum status forbid_write(struct sql_request *r)
+{
+    return error_set(r->err, STATUS_FORBIDDEN, 0, "Authentication error: this token may not write to this database");
+}
+
 /* The first statement of *text, if any; *text moves behind it. */
 static enum status run_next(struct entry_run *e, struct slice *text)
 {
@@ -102,13 +109,18 @@ static enum status run_next(struct entry_run *e, struct slice *text)
     if (!s)
         return STATUS_OK;
     if (e->r->read_only && (sql_stmt_flags(s) & SQL_STMT_WRITES))
-        st = error_set(e->r->err, STATUS_FORBIDDEN, 0, "Authentication error: this token may not write to this database");
+        st = forbid_write(e->r);
     else if (e->shared && (sql_stmt_flags(s) & (SQL_STMT_WRITES | SQL_STMT_NEEDS_WRITER)))
         e->needs_writer = true;
     else if (e->shared && e->r->may_retry && *sql_stmt_slow(s))
         st = error_set(e->r->err, STATUS_AGAIN, 0, "known to be slow");
-    if (st == STATUS_OK && !e->needs_writer)
+    if (st == STATUS_OK && !e->needs_writer) {
         st = run_statement(e, s, is_last && e->n_statements == 0);
+        if (st != STATUS_OK && e->shared && sql_conn_wants_writer(e->conn)) {
+            e->needs_writer = true;
+            st = STATUS_OK;
+        }
+    }
     if (st == STATUS_AGAIN && !*sql_stmt_slow(s))
         *sql_stmt_slow(s) = SLOW_STRIKES;
     e->n_statements++;
@@ -139,6 +151,9 @@ enum status run_entries(struct sql_conn *c, struct sql_request *r, const struct 
     enum status st = STATUS_OK;
     size_t n_run = 0;
 
+    /* Some reads need the writer's connection; the token still may not write on it. */
+    if (r->read_only && !shared)
+        sql_conn_set_query_only(c, true);
     for (size_t i = 0; i < r->n && st == STATUS_OK && !e.needs_writer; i++) {
         if (is_blank(r->entries[i].sql))
             continue;
@@ -147,8 +162,15 @@ enum status run_entries(struct sql_conn *c, struct sql_request *r, const struct 
         st = run_entry(&e, r->entries[i].sql);
         n_run++;
     }
+    if (r->read_only && !shared) {
+        sql_conn_set_query_only(c, false);
+        if (st != STATUS_OK && (r->err->native & 0xFF) == SQLITE_READONLY)
+            st = forbid_write(r);
+    }
     if (st == STATUS_OK && n_run == 0)
         st = error_set(r->err, STATUS_SQL, 0, "No SQL statements detected.");
+    if (st != STATUS_OK)
+        r->out.len = r->out_start;
     r->status = st;
     r->failed = st != STATUS_OK;
     *ret_needs_writer = e.needs_writer;

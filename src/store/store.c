@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "sqlite3.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,16 +28,64 @@ static char *join(const char *dir, const char *name)
 
 static enum status make_dir(const char *path, struct error *err)
 {
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
-        return STATUS_OK;
-    return error_errno(err, errno, "cannot make the data directory %s", path);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return error_errno(err, errno, "cannot make the data directory %s", path);
+    if (access(path, R_OK | W_OK | X_OK) != 0)
+        return error_errno(err, errno, "cannot use the data directory %s", path);
+    return STATUS_OK;
+}
+
+static bool is_empty_dir(const char *dir, const char *name)
+{
+    char *path = join(dir, name);
+    DIR *d = opendir(path);
+    int entries = 0;
+
+    free(path);
+    while (d && entries < 3 && readdir(d))
+        entries++;
+    if (d)
+        (void)closedir(d); /* was only read */
+    return d && entries <= 2; /* "." and ".." */
+}
+
+/* What a start that was cut short may have left in a folder that has no control database yet. */
+static bool may_be_ours(const char *dir, const char *name)
+{
+    static const char *const files[] = { ".", "..", "lock", "token", "lost+found" };
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        if (strcmp(name, files[i]) == 0)
+            return true;
+    return (strcmp(name, "d1") == 0 || strcmp(name, "tmp") == 0) && is_empty_dir(dir, name);
+}
+
+/* We keep house in a data directory, so it must be ours: new, empty, or with a control database. */
+static enum status check_is_ours(const char *dir, struct error *err)
+{
+    char *control = join(dir, "control.db");
+    bool known = access(control, F_OK) == 0;
+    DIR *d = known ? NULL : opendir(dir);
+    enum status st = STATUS_OK;
+
+    free(control);
+    for (struct dirent *e; d && st == STATUS_OK && (e = readdir(d));)
+        if (!may_be_ours(dir, e->d_name))
+            st = error_set(err, STATUS_INVALID, 0,
+                           "%s is not a data directory of Dione, and not empty (it holds %s): choose another with --data",
+                           dir, e->d_name);
+    if (d)
+        (void)closedir(d); /* was only read */
+    return st;
 }
 
 static enum status make_dirs(const char *dir, struct error *err)
 {
     char *d1 = join(dir, "d1"), *tmp = join(dir, "tmp");
-    enum status st = make_dir(dir, err);
+    enum status st = check_is_ours(dir, err);
 
+    if (st == STATUS_OK)
+        st = make_dir(dir, err);
     if (st == STATUS_OK)
         st = make_dir(d1, err);
     if (st == STATUS_OK)
@@ -273,6 +322,8 @@ void store_close(struct store *s)
         struct database *db = s->open;
         s->open = db->next_open;
         database_close_writer(db);
+        if (db->state == WRITER_HELD)
+            database_unref(db); /* the drainer's: a transaction that was left open has ended with the writer */
         database_unref(db);
     }
     catalog_free(s);

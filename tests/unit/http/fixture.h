@@ -218,8 +218,8 @@ static void sink_end(struct http_request *req)
 
     buf_printf(&b, "%llu %llu", (unsigned long long)s->bytes, (unsigned long long)s->sum);
     free(s);
-    http_respond(req, 200, "text/plain", &b);
     atomic_fetch_add(&f.n_sink_ends, 1);
+    http_respond(req, 200, "text/plain", &b);
 }
 
 static void sink_abort(struct http_request *req)
