@@ -6,6 +6,8 @@
 
 #include "d1/api.h"
 
+#include <stdatomic.h>
+
 enum { TRANSACTION_DEFAULT_MS = 5000, TRANSACTION_MAX_MS = 30000 };
 
 /* Lives in the request's arena. */
@@ -93,6 +95,13 @@ static void on_done(struct sql_request *r)
     answer(CONTAINER_OF(r, struct query, run));
 }
 
+static void on_gone(struct http_request *req)
+{
+    struct query *q = req->user;
+
+    atomic_store(&q->run.cancelled, true);
+}
+
 /* A query for the database of the path, without entries yet. NULL: it has answered. */
 static struct query *query_new(struct http_request *req, enum api_right right)
 {
@@ -151,6 +160,8 @@ static void run_query(struct http_request *req, enum sql_format format)
         return;
     q->run.read_only = !grant_allows(req->auth, database_uuid(q->run.db), true);
     open_answer(q);
+    req->user = q;
+    req->on_gone = on_gone;
     if (store_run(&q->run))
         answer(q);
 }

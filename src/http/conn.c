@@ -500,6 +500,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n < 0) {
         stop_reading(c);
         c->peer_done = true;
+        if (c->state == CONN_BUSY && c->req.on_gone)
+            c->req.on_gone(&c->req);
         /* Half-closed clients still get the answer that is under way, also to a body that waits for its sink. */
         if (c->state != CONN_BUSY && c->state != CONN_SENDING && !c->body_paused)
             conn_close(c);

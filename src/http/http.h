@@ -6,7 +6,7 @@
  * answers at once or keeps the request, works elsewhere, and answers later on that same loop (http_request.loop).
  * Slices of a request point into the receive buffer and die when the handler returns, unless it calls
  * http_request_keep first; what is in `arena` lives until the answer.
- * A client that goes away is not reported: the handler answers into the void.
+ * A handler that keeps the request may ask to be told when the client goes away (on_gone); its answer then goes nowhere.
  */
 #ifndef DIONE_HTTP_HTTP_H
 #define DIONE_HTTP_HTTP_H
@@ -61,6 +61,9 @@ struct http_request {
     void *app;  /* the application's server-wide state, from http_options */
     void *auth; /* what the admit hook found; NULL at first */
     void *user; /* the handler's own */
+    /* Set by a handler that keeps the request: called at most once, on the loop, when the client has closed its side
+     * before the answer. The handler still has to answer. */
+    void (*on_gone)(struct http_request *req);
 };
 
 struct http_options {

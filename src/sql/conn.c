@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,7 +16,8 @@ static int on_progress(void *arg)
     int64_t deadline_ns = __atomic_load_n(&c->deadline_ns, __ATOMIC_RELAXED);
 
     /* SQLite counts a prepared statement's steps over all its runs, so our own COMMIT comes by here too. */
-    if (c->trusted || deadline_ns == 0 || clock_mono_ns() < deadline_ns)
+    bool cancelled = c->cancelled && atomic_load_explicit(c->cancelled, memory_order_relaxed);
+    if (c->trusted || (!cancelled && (deadline_ns == 0 || clock_mono_ns() < deadline_ns)))
         return 0;
     c->timed_out = true;
     return 1;
@@ -26,6 +28,11 @@ void sql_conn_set_deadline(struct sql_conn *c, int64_t deadline_ns, bool may_ret
     __atomic_store_n(&c->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
     c->may_retry = may_retry;
     c->timed_out = false;
+}
+
+void sql_conn_set_cancel(struct sql_conn *c, const _Atomic bool *cancelled)
+{
+    c->cancelled = cancelled;
 }
 
 void sql_conn_interrupt(struct sql_conn *c)

@@ -38,6 +38,7 @@ struct sql_conn {
     uint64_t max_bytes;
     int64_t deadline_ns;
     bool may_retry;
+    const _Atomic bool *cancelled;
     bool timed_out;      /* the progress handler ended the statement */
     bool state_set;      /* a pragma of the request must be undone */
     unsigned prepare_flags; /* gathered by the authorizer while it sees a statement for the first time */

@@ -72,6 +72,8 @@ uint64_t sql_conn_commits(const struct sql_conn *c);
  * fast path gives up and somebody else runs it from the start), else TIMEOUT. 0: no limit.
  */
 void sql_conn_set_deadline(struct sql_conn *c, int64_t deadline_ns, bool may_retry);
+/* While *cancelled is true, statements end with TIMEOUT. NULL: no such flag. It must outlive its use here. */
+void sql_conn_set_cancel(struct sql_conn *c, const _Atomic bool *cancelled);
 /* Ends what the connection runs at the moment, with TIMEOUT. The only call that is allowed from another thread. */
 void sql_conn_interrupt(struct sql_conn *c);
 

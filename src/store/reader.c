@@ -198,12 +198,14 @@ static void read_slowly(struct job *job)
         struct sql_shared_state shared = shared_state(db);
         int64_t started = clock_mono_ns();
         sql_conn_set_deadline(c, r->deadline_ns, false);
+        sql_conn_set_cancel(c, &r->cancelled);
         r->status = sql_txn(c, SQL_BEGIN, r->err);
         if (r->status == STATUS_OK)
             IGNORE_RESULT(run_entries(c, r, &shared, &needs_writer)); /* leaves its verdict in r */
         if (sql_conn_in_transaction(c))
             IGNORE_RESULT(sql_txn(c, SQL_COMMIT, NULL)); /* only ends a read */
         r->ran_ns = clock_mono_ns() - started;
+        sql_conn_set_cancel(c, NULL);
         r->commit = atomic_load(&db->commit);
         pool_reader_give(db, c);
     } else if (r->status == STATUS_OK) {

@@ -111,6 +111,7 @@ struct sql_request {
     size_t n;
     enum sql_format format;
     bool read_only;            /* the caller may only read: anything else is FORBIDDEN */
+    _Atomic bool cancelled;    /* nobody waits any more: a slow read may end early. Writes are not undone */
     struct loop *loop;         /* the caller's */
     void (*done)(struct sql_request *r); /* on `loop` */
 
