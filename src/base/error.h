@@ -15,6 +15,7 @@
     X(OK,           "ok",                             200,  0)                                     \
     X(INVALID,      "request is malformed",           400,  7400)                                  \
     X(UNAUTH,       "authentication error",           401,  10000)                                 \
+    X(BADTOKEN,     "invalid API token",              401,  1000)                                  \
     X(FORBIDDEN,    "not allowed for this token",     403,  10000)                                 \
     X(ACCOUNT,      "account unknown",                403,  7403)                                  \
     X(NOROUTE,      "no such route",                  404,  7003)                                  \

@@ -53,7 +53,7 @@ static void print_welcome(const struct server *s, const struct serve_options *op
     bool chosen = opt->server.token != NULL;
     char read_token[4096];
 
-    snprintf(read_token, sizeof(read_token), chosen ? "$DIONE_TOKEN" : "$(cat %s/token)", dir);
+    snprintf(read_token, sizeof(read_token), chosen ? "(that token)" : "$(cat '%s/token')", dir);
     fprintf(stderr,
             "\nDione serves %s\n\n"
             "  URL      %s\n"

@@ -66,6 +66,9 @@ static bool check_token(struct http_request *req)
                                                  clock_wall_ms(), grant, &err)
                            : error_set(&err, STATUS_NOMEM, 0, "out of memory");
 
+    /* Here a client asks whether the token is good, and expects another code than elsewhere when it is not. */
+    if (st == STATUS_UNAUTH && req->route && req->route->handle == identity_verify)
+        IGNORE_RESULT(error_set(&err, STATUS_BADTOKEN, 0, "Invalid API Token")); /* fills err */
     if (st == STATUS_OK)
         req->auth = grant;
     else

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "d1/api.h"
+#include "store/transfers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,8 @@ static enum status work_delete(struct blocking_call *call)
 {
     struct database *db = call->arg;
     struct api *api = api_of(call->req);
+
+    transfers_cancel_database(api->transfers, db);
     enum status st = store_delete(api->store, db, &call->err);
 
     /* The database is gone either way; what is left over of it is only bookkeeping. */

@@ -52,9 +52,13 @@ static bool name_is_allowed(const char *name)
 static bool function_is_allowed(struct sql_conn *c, const char *name)
 {
     static const char *const of_writer[] = { "changes", "last_insert_rowid", "total_changes" };
+    /* Their time is the product of two lengths, and no deadline reaches into a function. */
+    static const char *const stalling[] = { "instr", "ltrim", "replace", "rtrim", "trim" };
 
     if (is_one_of(name, of_writer, ARRAY_LEN(of_writer)))
         c->prepare_flags |= SQL_STMT_NEEDS_WRITER;
+    if (is_one_of(name, stalling, ARRAY_LEN(stalling)))
+        c->prepare_flags |= SQL_STMT_MAY_STALL;
     /* In the wide profile the functions that reach outside simply aren't compiled in. */
     return c->profile == SQL_WIDE || is_one_of(name, strict_functions, ARRAY_LEN(strict_functions));
 }

@@ -221,7 +221,8 @@ static enum status set_up(struct sql_conn *c, const struct sql_conn_options *opt
     if (st == STATUS_OK)
         st = set_up_file(c, opt, err);
     /* Checkpoints are the writer's decision; the others must not even do one when they close. */
-    sqlite3_wal_hook(c->db, on_commit, c);
+    if (opt->role != SQL_INTERNAL)
+        sqlite3_wal_hook(c->db, on_commit, c);
     if (opt->keep_wal || (opt->role != SQL_WRITER && opt->role != SQL_INTERNAL))
         sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (opt->role == SQL_INTERNAL || st != STATUS_OK)

@@ -113,6 +113,10 @@ const char *extended_name(int code)
     }
 }
 
+static const char wide_transaction_text[] =
+    "Transactions are begun and ended by requests, not by SQL: POST .../transaction, then .../transaction/{id}/query, "
+    ".../commit or .../rollback. A batch is a transaction of its own: SQLITE_AUTH";
+
 static enum status status_of(int primary)
 {
     switch (primary) {
@@ -178,7 +182,7 @@ enum status sql_error(struct sql_conn *c, int rc, struct error *err)
                          "D1 DB storage operation exceeded timeout which caused object to be reset.");
     }
     if (primary == SQLITE_AUTH && c->transaction_refused)
-        return error_set(err, STATUS_SQL, rc, "%s", transaction_text);
+        return error_set(err, STATUS_SQL, rc, "%s", c->profile == SQL_WIDE ? wide_transaction_text : transaction_text);
     if (offset >= 0)
         snprintf(at, sizeof(at), " at offset %d", offset);
     const char *more = extended != primary && (extended & 0xFF) == primary ? extended_name(extended) : NULL;

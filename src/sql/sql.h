@@ -83,6 +83,7 @@ enum sql_stmt_flags {
     SQL_STMT_WRITES = 1,       /* may change the file */
     SQL_STMT_NEEDS_WRITER = 2, /* reads or sets what belongs to the writing connection: changes(), PRAGMA foreign_keys = ... */
     SQL_STMT_SETS_STATE = 4,   /* a pragma whose effect must end with the request */
+    SQL_STMT_MAY_STALL = 8,    /* calls a function that can take very long at one go: not on a loop */
 };
 
 /* What insights keep of a statement; owned by the thread that owns the connection. */

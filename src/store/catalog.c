@@ -403,14 +403,13 @@ enum status store_delete(struct store *s, struct database *db, struct error *err
     char gone[PATH_MAX];
     enum status st;
 
-    pthread_mutex_lock(&s->create_lock);
-    if (atomic_load(&db->deleted))
-        st = error_set(err, STATUS_NODB, 0, "The database was deleted");
-    else
-        st = store_turn(db, take_out, db, err);
-    pthread_mutex_unlock(&s->create_lock);
-    if (st != STATUS_OK)
+    if (atomic_exchange(&db->going, true))
+        return error_set(err, STATUS_NODB, 0, "The database is being deleted");
+    st = store_turn(db, take_out, db, err);
+    if (st != STATUS_OK) {
+        atomic_store(&db->going, false);
         return st;
+    }
     marked_path(s, MARK_GONE, db->info.uuid, gone);
     remove_dir(gone);
     database_unref(db); /* the catalog's */

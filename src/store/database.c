@@ -242,7 +242,9 @@ struct sql_conn *pool_reader_take(struct database *db, struct error *err)
 void pool_reader_give(struct database *db, struct sql_conn *c)
 {
     database_collect(db, c);
+    database_list_open(db); /* so that the sweep closes it when nobody comes any more */
     pthread_mutex_lock(&db->lock);
+    db->writer_used_ms = clock_mono_ns() / 1000000;
     if (db->n_pool_readers < POOL_READERS_MAX) {
         db->pool_reader_epochs[db->n_pool_readers] = atomic_load(&db->epoch);
         db->pool_readers[db->n_pool_readers++] = TAKE_PTR(c);
@@ -253,10 +255,10 @@ void pool_reader_give(struct database *db, struct sql_conn *c)
 
 void database_close_writer(struct database *db)
 {
+    database_close_pool_readers(db);
     if (!db->writer)
         return;
     database_collect(db, db->writer);
-    database_close_pool_readers(db);
     /* So that the file alone is the database, as far as readers on the loops let it be. */
     sqlite3_busy_timeout(sql_conn_handle(db->writer), 0);
     (void)sqlite3_wal_checkpoint_v2(sql_conn_handle(db->writer), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

@@ -83,6 +83,7 @@ struct database {
     char *dir, *path;
     _Atomic int refs;
     _Atomic int epoch;              /* grows when open connections must be renewed */
+    _Atomic bool going;             /* its deletion waits for its turn */
     _Atomic bool deleted;
     _Atomic bool warm;              /* the file was opened once: recovered, in WAL mode, the numbers below known */
     _Atomic int64_t last_row_id, size_bytes;
@@ -126,7 +127,7 @@ struct store {
     struct database *by_uuid, *by_name, *first, *last;
     size_t n_databases;
 
-    pthread_mutex_t create_lock;    /* one creation or deletion at a time; taken before any other */
+    pthread_mutex_t create_lock;    /* one creation at a time; taken before any other */
     pthread_mutex_t control_lock;
     struct sql_conn *control;
 

@@ -112,8 +112,8 @@ static enum status run_next(struct entry_run *e, struct slice *text)
         st = forbid_write(e->r);
     else if (e->shared && (sql_stmt_flags(s) & (SQL_STMT_WRITES | SQL_STMT_NEEDS_WRITER)))
         e->needs_writer = true;
-    else if (e->shared && e->r->may_retry && *sql_stmt_slow(s))
-        st = error_set(e->r->err, STATUS_AGAIN, 0, "known to be slow");
+    else if (e->shared && e->r->may_retry && (*sql_stmt_slow(s) || (sql_stmt_flags(s) & SQL_STMT_MAY_STALL)))
+        st = error_set(e->r->err, STATUS_AGAIN, 0, "not for a loop");
     if (st == STATUS_OK && !e->needs_writer) {
         st = run_statement(e, s, is_last && e->n_statements == 0);
         if (st != STATUS_OK && e->shared && sql_conn_wants_writer(e->conn)) {
@@ -121,7 +121,7 @@ static enum status run_next(struct entry_run *e, struct slice *text)
             st = STATUS_OK;
         }
     }
-    if (st == STATUS_AGAIN && !*sql_stmt_slow(s))
+    if (st == STATUS_AGAIN && !*sql_stmt_slow(s) && !(sql_stmt_flags(s) & SQL_STMT_MAY_STALL))
         *sql_stmt_slow(s) = SLOW_STRIKES;
     e->n_statements++;
     sql_stmt_done(e->conn, s);

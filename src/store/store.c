@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 250, WRITE_THREADS = 8, READ_THREADS = 16, JOB_THREADS = 4, SLOW_READ_NICE = 10 };
+enum { SWEEP_MS = 250, WRITE_THREADS = 8, READ_THREADS = 16, JOB_THREADS = 16, SLOW_READ_NICE = 10 };
 
 /* ---- the directory ---- */
 

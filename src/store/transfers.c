@@ -767,13 +767,29 @@ void transfers_cancel_all(struct transfers *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void transfers_close(struct transfers *t)
+void transfers_cancel_database(struct transfers *t, const struct database *db)
+{
+    pthread_mutex_lock(&t->lock);
+    for (struct transfer *x = t->first; x; x = x->next)
+        if (x->db == db)
+            cancel_locked(x);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void transfers_drain(struct transfers *t)
 {
     if (!t)
         return;
     transfers_cancel_all(t);
-    pool_free(t->uploads);
-    pool_free(t->jobs);
+    pool_free(TAKE_PTR(t->uploads));
+    pool_free(TAKE_PTR(t->jobs));
+}
+
+void transfers_close(struct transfers *t)
+{
+    if (!t)
+        return;
+    transfers_drain(t);
     while (t->first) {
         struct transfer *x = t->first;
         unlist_locked(t, x);

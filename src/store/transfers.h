@@ -49,8 +49,12 @@ struct transfer_view {
 enum status transfers_open(struct store *s, struct transfers **ret, struct error *err) MUST_CHECK;
 /* Ends what runs, soon, and answers everybody who waits; nothing new is taken. Before the loops stop. */
 void transfers_cancel_all(struct transfers *t);
-/* Waits for the ends. NULL is fine. Blocking. */
+/* Waits for the ends; the store's pools and the loops must still work. NULL is fine. Blocking. */
+void transfers_drain(struct transfers *t);
+/* After transfers_drain. NULL is fine. Removes what is left of files. Blocking. */
 void transfers_close(struct transfers *t);
+/* Cancels the transfers of a database that is about to go. Any thread. */
+void transfers_cancel_database(struct transfers *t, const struct database *db);
 /* Forgets what is old and cancels exports that nobody asks for. About once a minute. May remove files: blocking. */
 void transfers_sweep(struct transfers *t);
 /* Threads for writing uploads. */
