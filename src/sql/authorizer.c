@@ -168,7 +168,7 @@ static bool pragma_is_allowed(struct sql_conn *c, const char *name, const char *
         return false;
     c->prepare_flags |= rule->flags;
     /* Also when it comes as a table-valued function, while a statement runs. */
-    if ((rule->flags & SQL_STMT_NEEDS_WRITER) && c->role == SQL_READER) {
+    if ((rule->flags & SQL_STMT_WRITES) && c->role == SQL_READER) {
         c->wants_writer = true;
         return false;
     }
