@@ -58,6 +58,12 @@ static struct conn *conn_of(struct http_request *req)
 
 static void file_answer_free(struct file_answer *f);
 
+/* The loop that accepts reads the other loops' counts. */
+static void count_conn(struct loop_share *share, int change)
+{
+    __atomic_store_n(&share->n_conns, share->n_conns + (size_t)change, __ATOMIC_RELAXED);
+}
+
 static void conn_free_if_done(struct conn *c)
 {
     struct loop_share *share = c->share;
@@ -70,7 +76,7 @@ static void conn_free_if_done(struct conn *c)
         share->conns = c->next;
     if (c->next)
         c->next->prev = c->prev;
-    share->n_conns--;
+    count_conn(share, -1);
     arena_release(&c->arena);
     buf_release(&c->body);
     buf_release(&c->pending);
@@ -962,7 +968,7 @@ void conn_open(struct loop_share *share, int fd)
     if (c->next)
         c->next->prev = c;
     share->conns = c;
-    share->n_conns++;
+    count_conn(share, 1);
     int rc = open_handle(c, fd);
     c->uv.handle.data = c;
     set_deadline(c, share->opt->idle_timeout_ms);

@@ -157,7 +157,7 @@ static enum status open_writer(struct database *db, struct error *err)
         st = read_commit_number(db, c, err);
     if (st != STATUS_OK) {
         sql_conn_close(c);
-        return error_prefix(err, "Cannot open database %s", db->info.uuid);
+        return error_prefix(err, "Cannot open database '%s' (%s)", db->info.name, db->info.uuid);
     }
     struct database_view view;
     database_look(c, &view);
@@ -277,11 +277,15 @@ void database_close_pool_readers(struct database *db)
 
 /* ---- statistics and state ---- */
 
+void store_record(struct database *db, struct slice text, const struct sql_stmt_stats *stats, bool is_write)
+{
+    if (db->store->opt.on_stats)
+        db->store->opt.on_stats(db->store->opt.stats_arg, db, text, stats, is_write);
+}
+
 static void forward_stats(struct slice text, const struct sql_stmt_stats *stats, bool is_write, void *arg)
 {
-    struct database *db = arg;
-
-    db->store->opt.on_stats(db->store->opt.stats_arg, db, text, stats, is_write);
+    store_record(arg, text, stats, is_write);
 }
 
 void database_collect(struct database *db, struct sql_conn *c)

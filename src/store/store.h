@@ -155,6 +155,9 @@ void store_transaction_run(struct sql_request *r, struct slice id);
 enum transaction_end { TRANSACTION_COMMIT, TRANSACTION_ROLLBACK };
 void store_transaction_end(struct sql_request *r, struct slice id, enum transaction_end how);
 
+/* Hands statistics of work outside store_run (an import) to on_stats. Any thread. */
+void store_record(struct database *db, struct slice text, const struct sql_stmt_stats *stats, bool is_write);
+
 /* ---- whole-database work ---- */
 
 /*

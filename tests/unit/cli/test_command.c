@@ -68,9 +68,9 @@ static const struct command root = { .name = "house", .summary = "h", .subcomman
 
 #define MAIN(...)                                                                                                      \
     ({                                                                                                                 \
-        char *argv_[] = { "house", __VA_ARGS__, NULL };                                                                \
+        const char *argv_[] = { "house", __VA_ARGS__, NULL };                                                          \
         memset(&seen, 0, sizeof(seen));                                                                                \
-        command_main(&root, (int)(sizeof(argv_) / sizeof(argv_[0])) - 1, argv_);                                       \
+        command_main(&root, (int)(sizeof(argv_) / sizeof(argv_[0])) - 1, (char **)argv_);                             \
     })
 
 static void a_leaf_gets_its_words_and_options(void **state)

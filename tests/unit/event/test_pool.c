@@ -105,19 +105,19 @@ static void meet(struct job *job)
 static void jobs_get_a_thread_each_as_long_as_there_are_threads(void **state UNUSED)
 {
     struct pool *p = pool_new(&(struct pool_options){ .name = "meet", .max_threads = 3 });
+    static struct meeting jobs[3];
+    pthread_barrier_t barrier;
 
+    pthread_barrier_init(&barrier, NULL, 4);
     for (int round = 0; round < 200; round++) {
-        pthread_barrier_t barrier;
-        struct meeting jobs[3];
-        pthread_barrier_init(&barrier, NULL, 4);
         for (int i = 0; i < 3; i++) {
             jobs[i] = (struct meeting){ .job.run = meet, .barrier = &barrier };
             pool_submit(p, &jobs[i].job);
         }
         pthread_barrier_wait(&barrier);
-        pthread_barrier_destroy(&barrier);
     }
     pool_free(p);
+    pthread_barrier_destroy(&barrier);
 }
 
 struct blocker {
@@ -163,20 +163,20 @@ static void idle_threads_leave_and_come_back_when_needed(void **state UNUSED)
 {
     int before = count_threads();
     struct pool *p = pool_new(&(struct pool_options){ .name = "idle", .max_threads = 3, .idle_ms = 1 });
+    static struct meeting jobs[3];
+    pthread_barrier_t barrier;
 
+    pthread_barrier_init(&barrier, NULL, 4);
     for (int round = 0; round < 5; round++) {
-        pthread_barrier_t barrier;
-        struct meeting jobs[3];
-        pthread_barrier_init(&barrier, NULL, 4);
         for (int i = 0; i < 3; i++) {
             jobs[i] = (struct meeting){ .job.run = meet, .barrier = &barrier };
             pool_submit(p, &jobs[i].job);
         }
         pthread_barrier_wait(&barrier);
         WAIT_UNTIL(count_threads() == before);
-        pthread_barrier_destroy(&barrier);
     }
     pool_free(p);
+    pthread_barrier_destroy(&barrier);
 }
 
 static void a_pool_that_never_worked_has_no_threads(void **state UNUSED)
