@@ -112,12 +112,12 @@ static void mistakes_end_with_1_and_run_nothing(void **state)
 
 static void a_failing_command_ends_with_1(void **state)
 {
-    char *argv[] = { "house", "kitchen", "cook", "a", NULL };
+    const char *argv[] = { "house", "kitchen", "cook", "a", NULL };
 
     (void)state;
     memset(&seen, 0, sizeof(seen));
     seen.fail = true;
-    assert_int_equal(command_main(&root, 4, argv), 1);
+    assert_int_equal(command_main(&root, 4, (char **)argv), 1);
     assert_int_equal(seen.runs, 1);
 }
 

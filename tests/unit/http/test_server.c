@@ -145,7 +145,7 @@ static void pipelined_requests_are_answered_in_order_however_they_are_cut(void *
 /* More than the server keeps for one connection: it must stop reading and go on. */
 static void a_long_pipeline_behind_a_slow_answer_is_served(void **state UNUSED)
 {
-    enum { N = 12000 };
+    enum { N = 40000 };
     struct buf all = { 0 }, in = { 0 }, out = { 0 };
     int fd = client_open(), sent = 0;
 
