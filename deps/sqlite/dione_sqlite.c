@@ -144,3 +144,13 @@ int dione_dbpage_enable(sqlite3 *db)
     sqlite3_mutex_leave(db->mutex);
     return rc;
 }
+
+void dione_query_only(sqlite3 *db, int on)
+{
+    sqlite3_mutex_enter(db->mutex);
+    if (on)
+        db->flags |= SQLITE_QueryOnly;
+    else
+        db->flags &= ~(u64)SQLITE_QueryOnly;
+    sqlite3_mutex_leave(db->mutex);
+}

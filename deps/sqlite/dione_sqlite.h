@@ -70,6 +70,12 @@ int dione_db_meta_set(sqlite3 *db, int idx, uint32_t value);
 int64_t dione_deferred_fks(sqlite3 *db);
 
 /*
+ * As PRAGMA query_only, but without expiring the connection's prepared statements, so it can be
+ * switched for a single request.
+ */
+void dione_query_only(sqlite3 *db, int on);
+
+/*
  * Makes the table-valued sqlite_dbpage available on this connection. Other connections do not have
  * it: for them the name does not exist, as on a SQLite built without it.
  */

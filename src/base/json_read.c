@@ -106,9 +106,9 @@ static enum status scan_string(struct reader *r, const char **ret_end, bool *ret
     const char *p = r->p;
 
     *ret_plain = true;
-    for (;; p++) {
+    for (; p < r->end; p++) { /* an escape at the very end leads one past it */
         p += json_plain_prefix(p, (size_t)(r->end - p));
-        if (p >= r->end)
+        if (p == r->end)
             break;
         unsigned char c = (unsigned char)*p;
         if (c == '"') {

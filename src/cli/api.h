@@ -1,7 +1,7 @@
 /*
  * api.h - Dione's REST API as the commands see it: one way to call it, wherever the databases are.
  *
- * Remote: a server at a URL. Local: the data folder, opened in this process by the same server code, spoken
+ * Remote: a server at a URL. Local: the data directory, opened in this process by the same server code, spoken
  * to over a socket pair; when a server runs on that folder already, that one is asked instead. Either way it
  * is HTTP through libcurl, so limits, messages and results are the same. Main thread.
  *
@@ -27,7 +27,7 @@ struct api_options {
 
 struct api;
 
-/* The strings of `opt` are copied. NOTFOUND: no data folder, or no libcurl; else what the server's start says. */
+/* The strings of `opt` are copied. NOTFOUND: no data directory, or no libcurl; else what the server's start says. */
 enum status api_open(const struct api_options *opt, struct api **ret, struct error *err) MUST_CHECK;
 /* Ends a local server and waits for it. NULL is fine. */
 void api_close(struct api *api);

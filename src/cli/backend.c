@@ -3,6 +3,7 @@
 
 #include "cli/files.h"
 #include "cli/interrupt.h"
+#include "cli/print.h"
 #include "control/server.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SMALL_FILE_BYTES = 64 * 1024, WAIT_STEP_MS = 10, WAIT_MAX_MS = 5000 };
+enum { SMALL_FILE_BYTES = 64 * 1024, WAIT_STEP_MS = 10, WAIT_NOTE_MS = 1000, WAIT_MAX_MS = 5000 };
 
 /* No name is looked up: connections are handed out by the server itself. */
 #define IN_PROCESS_URL "http://127.0.0.1"
@@ -77,7 +78,7 @@ static enum status open_remote(const struct api_options *opt, struct backend *b,
         b->token = copy_text(slice_cstr(opt->token));
         return STATUS_OK;
     }
-    /* The token of a data folder here goes to a server here, and to nobody else. */
+    /* The token of a data directory here goes to a server here, and to nobody else. */
     struct error ignored;
     if (is_loopback(opt->url) && read_token(opt->data, &b->token, &ignored) == STATUS_OK)
         return STATUS_OK;
@@ -155,6 +156,8 @@ static enum status open_folder(const struct api_options *opt, struct backend *b,
 
     for (int waited_ms = 0; st == STATUS_BUSY && waited_ms <= WAIT_MAX_MS; waited_ms += WAIT_STEP_MS) {
         struct error why = { 0 };
+        if (waited_ms == WAIT_NOTE_MS)
+            print_note("waiting for %s: another dione holds it, perhaps an open `dione shell`", opt->data);
         if (waited_ms)
             (void)nanosleep(&pause, NULL); /* a signal only shortens it */
         if (interrupt_requested())
@@ -172,7 +175,7 @@ static enum status open_local(const struct api_options *opt, struct backend *b, 
 {
     if (!opt->create_data && access(opt->data, F_OK) != 0)
         return error_set(err, STATUS_NOTFOUND, 0,
-                         "there is no data folder '%s': `dione d1 create NAME` makes one, --data names another, "
+                         "there is no data directory '%s': `dione d1 create NAME` makes one, --data names another, "
                          "and --remote asks a server",
                          opt->data);
     b->place = join("local ", opt->data);

@@ -7,8 +7,12 @@
 #include "cli/print.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Codes of the API start here; errno and libcurl's codes, which `native` may hold too, are below. */
 enum { API_CODE_MIN = 1000 };
@@ -117,16 +121,32 @@ static void print_error_json(const struct error *err)
     buf_release(&text);
 }
 
+/* Piped to `head`, say, which has seen enough. */
+static bool nobody_reads(void)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
+}
+
+static void end_by_sigpipe(void)
+{
+    (void)signal(SIGPIPE, SIG_DFL); /* the server in this process had it ignored */
+    (void)raise(SIGPIPE);
+}
+
 static int report(enum status st, const struct error *err, bool json)
 {
     if (st == STATUS_OK && fflush(stdout) == 0 && !ferror(stdout))
         return 0;
+    if (interrupt_requested())
+        return 1; /* whoever pressed Ctrl-C knows */
+    if ((st == STATUS_OK || err->native == EPIPE) && nobody_reads())
+        end_by_sigpipe();
     if (st == STATUS_OK) {
         fprintf(stderr, "dione: cannot write the output\n");
         return 1;
     }
-    if (interrupt_requested())
-        return 1; /* whoever pressed Ctrl-C knows */
     if (json)
         print_error_json(err);
     fflush(stdout);
@@ -150,6 +170,15 @@ static void options_release(const struct option_row *row, void *options)
             option_list_release((struct option_list *)((char *)options + row->offset));
 }
 
+/* Asked of the words themselves: after a usage error not all options have been read. */
+static bool wants_json(const struct words *w)
+{
+    for (int i = 1; i < w->n && strcmp(w->items[i], "--") != 0; i++)
+        if (strcmp(w->items[i], "--json") == 0)
+            return true;
+    return false;
+}
+
 static int run_leaf(const struct command *leaf, const struct trail *trail, int argc, char **argv)
 {
     struct words words = words_copy(argc, argv);
@@ -164,7 +193,7 @@ static int run_leaf(const struct command *leaf, const struct trail *trail, int a
         st = check_args(leaf, in.n_args, trail, &err);
     if (st == STATUS_OK)
         st = leaf->run(&in, &err);
-    int code = report(st, &err, ((const struct common *)in.options)->json);
+    int code = report(st, &err, ((const struct common *)in.options)->json || wants_json(&words));
     options_release(leaf->options, in.options);
     free(in.options);
     words_release(&words);

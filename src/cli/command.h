@@ -51,11 +51,11 @@ int command_main(const struct command *root, int argc, char **argv);
 #define OPTION_JSON { "json", 0, OPT_FLAG, COMMON_FIELD(json), NULL, "print JSON, for programs", 0, 0 }
 
 #define OPTIONS_COMMON \
-    { "local", 0, OPT_FLAG, COMMON_FIELD(local), NULL, "work on the data folder here (default)", 0, 0 }, \
-    { "data", 0, OPT_TEXT, COMMON_FIELD(data), "DIR", "the data folder (DIONE_DATA, else ./data)", 0, 0 }, \
+    { "local", 0, OPT_FLAG, COMMON_FIELD(local), NULL, "work on the data directory here (default)", 0, 0 }, \
+    { "data", 0, OPT_TEXT, COMMON_FIELD(data), "DIR", "the data directory (DIONE_DATA, else ./data)", 0, 0 }, \
     { "remote", 0, OPT_FLAG, COMMON_FIELD(remote), NULL, "talk to a server", 0, 0 }, \
     { "url", 0, OPT_TEXT, COMMON_FIELD(url), "URL", "of that server (DIONE_URL, else http://127.0.0.1:8310)", 0, 0 }, \
-    { "token", 0, OPT_TEXT, COMMON_FIELD(token), "TOKEN", "for that server (DIONE_TOKEN)", 0, 0 }, \
+    { "token", 0, OPT_TEXT, COMMON_FIELD(token), "TOKEN", "for that server (DIONE_TOKEN, else DIR/token on this machine)", 0, 0 }, \
     { "config", 'c', OPT_TEXT, COMMON_FIELD(config), "FILE", "instead of wrangler.jsonc or wrangler.toml here", 0, 0 }, \
     { "env", 'e', OPT_TEXT, COMMON_FIELD(env), "NAME", "the environment in that file", 0, 0 }
 

@@ -60,4 +60,5 @@ const struct command d1_delete_command = {
     .options = options,
     .options_size = sizeof(struct delete_options),
     .run = run,
+    .notes = "Without a terminal nothing is asked: only n or no on standard input stops it.",
 };

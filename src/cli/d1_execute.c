@@ -18,7 +18,7 @@ static const struct option_row options[] = {
     { "command", 0, OPT_TEXT, FIELD(command), "SQL",
       "statements, separated by ';'; all take effect or none", 0, 0 },
     { "file", 0, OPT_TEXT, FIELD(file), "FILE",
-      "a file of SQL of any size, - for standard input; all or nothing", 0, 0 },
+      "SQL of any size, - for standard input; all or nothing. A SQLite file replaces the whole content", 0, 0 },
     { "yes", 'y', OPT_FLAG, FIELD(yes), NULL, "as in wrangler; there is nothing to ask here", 0, 0 },
     OPTION_JSON,
     OPTIONS_COMMON,
@@ -70,8 +70,10 @@ static void print_totals(const struct json *totals)
     char size[SIZE_TEXT_MAX];
 
     size_text((uint64_t)json_double(json_get(meta, "size_after")), size);
-    printf("Executed %.0f queries in %.2f ms (%.0f rows read, %.0f rows written)\nThe database holds %s.\n",
-           json_double(json_get(totals, "num_queries")), json_double(json_get(meta, "duration")),
+    double n = json_double(json_get(totals, "num_queries"));
+
+    printf("Executed %.0f %s in %.2f ms (%.0f rows read, %.0f rows written)\nThe database holds %s.\n",
+           n, n == 1 ? "query" : "queries", json_double(json_get(meta, "duration")),
            json_double(json_get(meta, "rows_read")), json_double(json_get(meta, "rows_written")), size);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "cli/interrupt.h"
+#include "cli/print.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,8 @@ static enum status import_failed(const struct json *status, struct error *err)
         buf_printf(&text, "%s%.*s", text.len ? "\n" : "", SLICE_FMT(e->text));
     if (!text.len)
         buf_append_slice(&text, json_get_text(status, "error"));
+    if (text.len && strstr(text.ptr, "cannot start a transaction within"))
+        buf_append_cstr(&text, "\nremove BEGIN and COMMIT from the file: all of it is one transaction anyway");
     enum status st = error_set(err, STATUS_SQL, 0, "%s",
                                text.len ? text.ptr : "the import failed, without a reason");
     buf_release(&text);
@@ -220,6 +223,8 @@ enum status import_file(struct session *s, const struct database *d, const char 
     if (st == STATUS_OK)
         st = run_import(&im, ret, err);
     progress_end(&progress);
+    if (st == STATUS_STOPPING)
+        print_note("interrupted; an import that a server has begun may still take effect");
     if (src.file)
         (void)fclose(src.file); /* only read from here on */
     free(im.path);

@@ -19,7 +19,7 @@ enum line_result { LINE_TYPED, LINE_DROPPED, LINE_END };
 
 /* Reads one line; `prompt` is borrowed. *ret_line has no newline at its end and lives until the next call. */
 enum line_result line_editor_read(struct line_editor *e, const char *prompt, struct slice *ret_line);
-/* What Up brings back; no newlines in it. */
+/* What Up brings back; it may hold newlines. */
 void line_editor_remember(struct line_editor *e, const char *text);
 
 #endif

@@ -413,7 +413,8 @@ static const struct command apply_command = {
     .options = apply_options,
     .options_size = sizeof(struct migrations_options),
     .run = run_apply,
-    .notes = "Each migration takes effect as a whole or not at all; the first that fails ends the run.",
+    .notes = "Each migration takes effect as a whole or not at all; the first that fails ends the run.\n"
+             "Without a terminal nothing is asked: only n or no on standard input stops it.",
 };
 
 static const struct command *const commands[] = { &create_command, &list_command, &apply_command, NULL };

@@ -3,9 +3,12 @@
 
 #include "cli/interrupt.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
+
+enum { PIECE_BYTES = 4096, PIPED_ANSWER_MS = 250 };
 
 static void new_line(struct buf *out, int depth)
 {
@@ -87,8 +90,19 @@ void print_json(struct slice text)
 
     json_indent(text, &out);
     buf_append_char(&out, '\n');
-    fwrite(out.ptr, 1, out.len, stdout);
+    print_text(buf_slice(&out));
     buf_release(&out);
+}
+
+void print_text(struct slice text)
+{
+    /* Flushed piece by piece: a slow terminal then holds back little of what Ctrl-C is to stop. */
+    while (text.len && !interrupt_requested() && !ferror(stdout)) {
+        size_t n = text.len < PIECE_BYTES ? text.len : PIECE_BYTES;
+        fwrite(text.ptr, 1, n, stdout);
+        fflush(stdout); /* a failure stays in ferror(stdout), which the end of the command looks at */
+        text = slice_from(text, n);
+    }
 }
 
 void print_note(const char *fmt, ...)
@@ -110,11 +124,28 @@ static bool is_yes(struct slice answer)
            slice_eq_nocase(answer, SLICE_LIT("yes"));
 }
 
+/* An answer that waits on standard input, as in `echo n | dione ...`; an open pipe that stays silent holds up nobody. */
+static bool is_refused_by_input(void)
+{
+    struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+    char answer[16];
+
+    if (isatty(STDIN_FILENO) || poll(&in, 1, PIPED_ANSWER_MS) <= 0 || !fgets(answer, sizeof(answer), stdin))
+        return false;
+    struct slice word = slice_trim(slice_cstr(answer));
+    return slice_eq_nocase(word, SLICE_LIT("n")) || slice_eq_nocase(word, SLICE_LIT("no"));
+}
+
 enum status ask(const char *question, bool unattended, bool *ret, struct error *err)
 {
     char answer[16];
 
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+        if (is_refused_by_input()) {
+            print_note("%s no", question);
+            *ret = false;
+            return STATUS_OK;
+        }
         print_note("%s (no terminal to ask: %s)", question, unattended ? "yes" : "no");
         *ret = unattended;
         return STATUS_OK;

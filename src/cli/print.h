@@ -13,11 +13,15 @@ void json_indent(struct slice text, struct buf *out);
 /* The same to standard output, with a newline. */
 void print_json(struct slice text);
 
+/* To standard output, up to its end or to Ctrl-C. */
+void print_text(struct slice text);
+
 /* A remark for people: standard error, so that piped output holds nothing but results. */
 void print_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /*
- * Asks for y or n on the terminal. Where nobody can be asked, *ret is `unattended`, and the note says so.
+ * Asks for y or n on the terminal. Without one, n or no on standard input refuses; else *ret is `unattended`, and the
+ * note says so.
  * STOPPING: Ctrl-C.
  */
 enum status ask(const char *question, bool unattended, bool *ret, struct error *err) MUST_CHECK;

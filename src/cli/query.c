@@ -105,8 +105,7 @@ void query_print_csv(const struct api_answer *answer)
         for (const struct json *row = rows ? rows->child : NULL; row; row = row->next)
             append_csv_line(&out, row);
     }
-    if (out.len)
-        fwrite(out.ptr, 1, out.len, stdout);
+    print_text(buf_slice(&out));
     buf_release(&out);
 }
 

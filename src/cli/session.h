@@ -16,7 +16,7 @@ struct session {
 
 /*
  * Reads the configuration and opens the API that the options, the environment and the configuration name.
- * A local data folder is made when `create` says so, or when the configuration knows `database` (NULL: none).
+ * A local data directory is made when `create` says so, or when the configuration knows `database` (NULL: none).
  * Errors  INVALID options that contradict each other; else those of config_load and api_open.
  */
 enum status session_open(const struct common *common, bool create, const char *database, struct session *ret,

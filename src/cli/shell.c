@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 
 enum mode { MODE_TABLE, MODE_JSON, MODE_CSV };
@@ -222,42 +223,65 @@ static enum status run_dot(struct shell *sh, struct slice line, struct error *er
 
 /* ---- lines ---- */
 
-/* Lines come back as one when that means the same; a quote or comment over a line's end keeps them apart. */
+static bool is_joinable(struct slice text)
+{
+    bool joinable = !sql_scan(text).has_comment;
+
+    while (joinable && text.ptr)
+        joinable = sql_scan(slice_cut(&text, '\n')).state == SQL_PLAIN;
+    return joinable;
+}
+
+/* Lines come back as one when that means the same; over a quote or beside a comment they keep their newlines. */
 static void remember_statement(struct shell *sh)
 {
-    struct slice rest = buf_slice(&sh->statement), line;
-    struct buf joined = { 0 };
-    bool joinable = !sql_scan(rest).has_comment;
+    struct slice rest = slice_trim(buf_slice(&sh->statement));
+    bool joinable = is_joinable(rest);
+    struct buf text = { 0 };
 
-    for (struct slice probe = rest; joinable && probe.ptr;) {
-        line = slice_cut(&probe, '\n');
-        joinable = sql_scan(line).state == SQL_PLAIN;
+    if (!joinable)
+        buf_append_slice(&text, rest);
+    while (joinable && rest.ptr) {
+        struct slice line = slice_trim(slice_cut(&rest, '\n'));
+        if (text.len && line.len)
+            buf_append_char(&text, ' ');
+        buf_append_slice(&text, line);
     }
-    while (rest.ptr) {
-        line = slice_trim(slice_cut(&rest, '\n'));
-        if (line.len == 0)
-            continue;
-        if (!joinable)
-            buf_clear(&joined);
-        else if (joined.len)
-            buf_append_char(&joined, ' ');
-        buf_append_slice(&joined, line);
-        if (!joinable)
-            line_editor_remember(sh->editor, joined.ptr);
+    if (text.len)
+        line_editor_remember(sh->editor, text.ptr);
+    buf_release(&text);
+}
+
+/* One request per statement, so that the results before an error are shown. */
+static enum status run_each(struct shell *sh, struct error *err)
+{
+    char *rest = sh->statement.ptr;
+    enum status st = STATUS_OK;
+
+    for (size_t n; st == STATUS_OK && *rest; rest += n) {
+        n = sql_first_statement(rest);
+        if (!n)
+            n = strlen(rest);
+        struct slice sql = slice_of(rest, n);
+        if (sql_scan(sql).has_text)
+            st = run_sql(sh, slice_trim(sql), err);
+        if (st == STATUS_OK && interrupt_requested())
+            st = interrupt_error(err);
     }
-    if (joinable && joined.len)
-        line_editor_remember(sh->editor, joined.ptr);
-    buf_release(&joined);
+    return st;
 }
 
 static enum status finish_statement(struct shell *sh, struct error *err)
 {
+    struct slice sql = buf_slice(&sh->statement);
     enum status st = STATUS_OK;
 
     if (sh->editor)
         remember_statement(sh);
-    if (sql_scan(buf_slice(&sh->statement)).has_text)
-        st = run_sql(sh, slice_trim(buf_slice(&sh->statement)), err);
+    if (!sh->editor && memchr(sql.len ? sql.ptr : "", '\0', sql.len) == NULL)
+        st = sql.len ? run_each(sh, err) : STATUS_OK;
+    else if (sql_scan(sql).has_text)
+        st = run_sql(sh, slice_trim(sql), err); /* with a NUL too: the server has the words for that */
     buf_clear(&sh->statement);
     return st;
 }
@@ -301,11 +325,21 @@ static enum status take_line(struct shell *sh, struct slice line, struct error *
 
 static void show_error(const struct error *err)
 {
-    fflush(stdout);
     if (interrupt_requested())
         print_note("interrupted; a change that was under way may still take effect");
     else
         print_note("%s", err->msg);
+}
+
+/* Ctrl-C ends the output, and nothing of it is left for the next statement. */
+static void end_output(enum status st)
+{
+    if (interrupt_requested()) {
+        __fpurge(stdout);
+        clearerr(stdout);
+        if (st == STATUS_OK)
+            print_note("\ninterrupted; the rest is not shown");
+    }
     interrupt_clear();
 }
 
@@ -330,8 +364,10 @@ static void converse(struct shell *sh, const char *name)
             continue;
         }
         sh->line++;
-        if (take_line(sh, line, &err) != STATUS_OK)
+        enum status st = take_line(sh, line, &err);
+        if (st != STATUS_OK)
             show_error(&err);
+        end_output(st);
     }
     free(prompt);
     free(more);
@@ -394,5 +430,6 @@ const struct command shell_command = {
     .options = options,
     .options_size = sizeof(struct common),
     .run = run,
-    .notes = "With standard input from a pipe or file the text is run, up to the first error.",
+    .notes = "With standard input from a pipe or file the text is run statement by\n"
+             "statement, up to the first error.",
 };

@@ -72,3 +72,16 @@ bool sql_is_complete(const char *text)
 {
     return sqlite3_complete(text) != 0;
 }
+
+size_t sql_first_statement(char *text)
+{
+    for (char *end = strchr(text, ';'); end; end = strchr(end + 1, ';')) {
+        char after = end[1];
+        end[1] = '\0';
+        bool complete = sql_is_complete(text);
+        end[1] = after;
+        if (complete)
+            return (size_t)(end - text) + 1;
+    }
+    return 0;
+}

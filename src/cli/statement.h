@@ -24,5 +24,7 @@ struct sql_scan {
 struct sql_scan sql_scan(struct slice text);
 /* Whether the text can run: it ends in ';', outside of quotes, comments and trigger bodies. NUL-terminated. */
 bool sql_is_complete(const char *text);
+/* The length of the first statement up to and with its ';'; 0: none is complete. `text` is as before afterwards. */
+size_t sql_first_statement(char *text);
 
 #endif

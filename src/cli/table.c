@@ -1,6 +1,8 @@
 /* table.c - see table.h. */
 #include "cli/table.h"
 
+#include "cli/print.h"
+
 #include "base/utf8.h"
 
 #include <locale.h>
@@ -384,7 +386,6 @@ void table_print(const struct table *t)
     const char *no_color = getenv("NO_COLOR"); /* https://no-color.org */
 
     table_draw(t, width, width > 0 && !(no_color && *no_color), &out);
-    if (out.len)
-        fwrite(out.ptr, 1, out.len, stdout);
+    print_text(buf_slice(&out));
     buf_release(&out);
 }

@@ -164,7 +164,9 @@ static enum status run_revoke(struct invocation *in, struct error *err)
     buf_append_cstr(&path, TOKENS_PATH "/");
     api_append_encoded(&path, slice_cstr(in->args[0]));
     st = api_call(s.api, "DELETE", path.ptr, SLICE_NONE, &answer, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && common->json)
+        query_print_json(&answer);
+    else if (st == STATUS_OK)
         printf("Token %s is revoked.\n", in->args[0]);
     buf_release(&path);
     api_answer_release(&answer);

@@ -214,6 +214,8 @@ void transaction_begin(struct http_request *req)
         return;
     }
     q->run.done = on_begun;
+    req->user = q;
+    req->on_gone = on_gone;
     store_transaction_begin(&q->run, timeout_ms, q->transaction_id);
 }
 

@@ -30,6 +30,7 @@ struct http_server {
     int listen_fd;          /* -1: none */
     uv_poll_t accept_poll;  /* loop 0 */
     bool accepting;         /* loop 0 */
+    bool accept_paused;     /* loop 0: until the next tick */
     unsigned next_loop;     /* loop 0 */
     _Atomic unsigned next_adopted;
     _Atomic size_t n_open_shares;
@@ -65,9 +66,18 @@ static void deliver_fd(struct loop_msg *msg)
     free(m);
 }
 
+static void on_acceptable(uv_poll_t *poll, int rc, int events);
+
 static void on_tick(uv_timer_t *timer)
 {
-    conn_check_deadlines(timer->data);
+    struct loop_share *share = timer->data;
+    struct http_server *s = share->server;
+
+    conn_check_deadlines(share);
+    if (share->loop->index == 0 && s->accept_paused && !share->draining) {
+        s->accept_paused = false;
+        uv_poll_start(&s->accept_poll, UV_READABLE, on_acceptable);
+    }
 }
 
 static void deliver_start(struct loop_msg *msg)
@@ -121,6 +131,14 @@ static size_t count_connections(const struct http_server *s)
     return n;
 }
 
+/* The socket stays readable, so watching it on would spin. The next tick tries again. */
+static void pause_accepting(struct http_server *s)
+{
+    log_line(LOG_WARN, "out of file descriptors; new connections wait until others close");
+    uv_poll_stop(&s->accept_poll);
+    s->accept_paused = true;
+}
+
 /* True: there may be more to accept. */
 static bool accept_one(struct http_server *s)
 {
@@ -128,7 +146,7 @@ static bool accept_one(struct http_server *s)
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE)
-            log_line(LOG_WARN, "out of file descriptors; new connections wait until others close");
+            pause_accepting(s);
         return errno == EINTR || errno == ECONNABORTED;
     }
     if (count_connections(s) >= s->opt.max_connections) {

@@ -30,6 +30,11 @@ void sql_conn_set_deadline(struct sql_conn *c, int64_t deadline_ns, bool may_ret
     c->timed_out = false;
 }
 
+enum status sql_conn_check_deadline(struct sql_conn *c, struct error *err)
+{
+    return on_progress(c) ? sql_error(c, SQLITE_INTERRUPT, err) : STATUS_OK;
+}
+
 void sql_conn_set_cancel(struct sql_conn *c, const _Atomic bool *cancelled)
 {
     c->cancelled = cancelled;
@@ -176,7 +181,7 @@ int sql_conn_wal_pages(const struct sql_conn *c)
 
 void sql_conn_set_query_only(struct sql_conn *c, bool on)
 {
-    IGNORE_RESULT(sql_exec(c, on ? "PRAGMA query_only=1" : "PRAGMA query_only=0", NULL)); /* sets a flag */
+    dione_query_only(c->db, on);
 }
 
 void sql_conn_set_cache(struct sql_conn *c, int kib)
@@ -278,6 +283,16 @@ void sql_conn_close(struct sql_conn *c)
         sqlite3_finalize(c->txn[i]);
     sqlite3_close(c->db);
     free(c);
+}
+
+void sql_conn_set_tag(struct sql_conn *c, int tag)
+{
+    c->tag = tag;
+}
+
+int sql_conn_tag(const struct sql_conn *c)
+{
+    return c->tag;
 }
 
 sqlite3 *sql_conn_handle(struct sql_conn *c)

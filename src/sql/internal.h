@@ -48,6 +48,7 @@ struct sql_conn {
     bool trusted;        /* our own text runs: the authorizer steps aside */
     struct sql_stmt *by_text, *newest, *oldest;
     int n_cached, max_cached;
+    int tag;
     int wal_pages;
     uint64_t commits;
     sqlite3_stmt *txn[SQL_N_TXN];

@@ -40,6 +40,9 @@ enum status sql_conn_open(const struct sql_conn_options *opt, struct sql_conn **
 /* NULL is fine. Never checkpoints, except a WRITER or INTERNAL connection that is the last one. */
 void sql_conn_close(struct sql_conn *c);
 struct sqlite3 *sql_conn_handle(struct sql_conn *c);
+/* A number that the owner of the connection remembers with it. */
+void sql_conn_set_tag(struct sql_conn *c, int tag);
+int sql_conn_tag(const struct sql_conn *c);
 /* While on, nothing that the connection runs can write. Readers are opened like that. */
 void sql_conn_set_query_only(struct sql_conn *c, bool on);
 /* Page cache; what is above goes at once. */
@@ -72,6 +75,8 @@ uint64_t sql_conn_commits(const struct sql_conn *c);
  * fast path gives up and somebody else runs it from the start), else TIMEOUT. 0: no limit.
  */
 void sql_conn_set_deadline(struct sql_conn *c, int64_t deadline_ns, bool may_retry);
+/* The same between statements. */
+enum status sql_conn_check_deadline(struct sql_conn *c, struct error *err) MUST_CHECK;
 /* While *cancelled is true, statements end with TIMEOUT. NULL: no such flag. It must outlive its use here. */
 void sql_conn_set_cancel(struct sql_conn *c, const _Atomic bool *cancelled);
 /* Ends what the connection runs at the moment, with TIMEOUT. The only call that is allowed from another thread. */

@@ -1,6 +1,8 @@
 /* database.c - one database's life between catalog and connections: opening, warming, counting references. */
 #include "store/internal.h"
 
+#include "base/log.h"
+
 #include "dione_sqlite.h"
 
 #include <stdio.h>
@@ -43,6 +45,8 @@ void database_unref(struct database *db)
     if (!db || atomic_fetch_sub_explicit(&db->refs, 1, memory_order_acq_rel) > 1)
         return;
     database_close_pool_readers(db);
+    if (db->writer)
+        atomic_fetch_sub(&db->store->n_writers, 1);
     sql_conn_close(db->writer); /* rolls an open transaction back */
     free(db->transaction);
     pthread_mutex_destroy(&db->lock);
@@ -96,8 +100,12 @@ enum status database_open_conn(struct database *db, enum sql_role role, struct s
     };
 
     /* SQLite would make an empty database in place of a lost one. */
-    if (access(db->path, F_OK) != 0)
-        return error_set(err, STATUS_CORRUPT, 0, "The database's file is missing: %s", db->path);
+    if (access(db->path, F_OK) != 0) {
+        if (atomic_load(&db->going))
+            return error_set(err, STATUS_NODB, 0, "The database was deleted");
+        log_line(LOG_ERROR, "the file of database %s is missing: %s", db->info.uuid, db->path);
+        return error_set(err, STATUS_CORRUPT, 0, "The database's file is missing");
+    }
     return sql_conn_open(&opt, ret, err);
 }
 
@@ -223,16 +231,16 @@ struct sql_conn *pool_reader_take(struct database *db, struct error *err)
     int epoch = atomic_load(&db->epoch);
 
     pthread_mutex_lock(&db->lock);
-    while (!c && db->n_pool_readers) {
+    if (db->n_pool_readers)
         c = db->pool_readers[--db->n_pool_readers];
-        if (db->pool_reader_epochs[db->n_pool_readers] != epoch) {
-            sql_conn_close(c);
-            c = NULL;
-        }
-    }
     pthread_mutex_unlock(&db->lock);
+    if (c && sql_conn_tag(c) != epoch) {
+        sql_conn_close(c);
+        c = NULL;
+    }
     if (!c && database_open_conn(db, SQL_READER, &c, err) != STATUS_OK)
         return NULL;
+    sql_conn_set_tag(c, epoch);
     if (sql_conn_use_schema(c, atomic_load(&db->schema_epoch), err) == STATUS_OK)
         return c;
     sql_conn_close(c);
@@ -245,10 +253,9 @@ void pool_reader_give(struct database *db, struct sql_conn *c)
     database_list_open(db); /* so that the sweep closes it when nobody comes any more */
     pthread_mutex_lock(&db->lock);
     db->writer_used_ms = clock_mono_ns() / 1000000;
-    if (db->n_pool_readers < POOL_READERS_MAX) {
-        db->pool_reader_epochs[db->n_pool_readers] = atomic_load(&db->epoch);
+    bool is_current = sql_conn_tag(c) == atomic_load(&db->epoch) && !atomic_load(&db->deleted);
+    if (is_current && db->n_pool_readers < POOL_READERS_MAX)
         db->pool_readers[db->n_pool_readers++] = TAKE_PTR(c);
-    }
     pthread_mutex_unlock(&db->lock);
     sql_conn_close(c);
 }

@@ -99,7 +99,6 @@ struct database {
     int n_queued;
     struct transaction *transaction;
     struct sql_conn *pool_readers[POOL_READERS_MAX];
-    int pool_reader_epochs[POOL_READERS_MAX];
     int n_pool_readers;
     int64_t writer_used_ms;
 

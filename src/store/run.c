@@ -114,6 +114,8 @@ static enum status run_next(struct entry_run *e, struct slice *text)
         e->needs_writer = true;
     else if (e->shared && e->r->may_retry && (*sql_stmt_slow(s) || (sql_stmt_flags(s) & SQL_STMT_MAY_STALL)))
         st = error_set(e->r->err, STATUS_AGAIN, 0, "not for a loop");
+    if (st == STATUS_OK && !e->needs_writer)
+        st = sql_conn_check_deadline(e->conn, e->r->err); /* many small statements never meet it inside one */
     if (st == STATUS_OK && !e->needs_writer) {
         st = run_statement(e, s, is_last && e->n_statements == 0);
         if (st != STATUS_OK && e->shared && sql_conn_wants_writer(e->conn)) {

@@ -294,10 +294,11 @@ enum status store_open(const struct store_options *opt, struct store **ret, stru
 void store_drain(struct store *s)
 {
     stop_sweep(s);
-    /* Jobs may pass work on to the lanes below them, never to those above. */
-    pool_free(TAKE_PTR(s->job_pool));
-    pool_free(TAKE_PTR(s->read_pool));
-    pool_free(TAKE_PTR(s->write_pool));
+    /* Jobs may pass work on to their own lane and to those below, never to those above. So a lane is there until it is empty. */
+    pool_free(s->job_pool);
+    pool_free(s->read_pool);
+    pool_free(s->write_pool);
+    s->job_pool = s->read_pool = s->write_pool = NULL;
 }
 
 void store_collect(struct store *s)

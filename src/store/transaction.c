@@ -36,6 +36,8 @@ bool transaction_start(struct database *db, struct sql_request *r)
 
     if (st == STATUS_OK && atomic_load(&db->deleted))
         st = error_set(r->err, STATUS_NODB, 0, "The database was deleted");
+    if (st == STATUS_OK && atomic_load(&r->cancelled))
+        st = error_set(r->err, STATUS_NOTFOUND, 0, "the client has gone");
     if (st == STATUS_OK)
         st = sql_txn(db->writer, SQL_BEGIN_IMMEDIATE, r->err);
     r->status = st;
@@ -82,7 +84,8 @@ static struct transaction *claim(struct database *db, struct slice id, const cha
     pthread_mutex_lock(&db->lock);
     t = db->transaction;
     *ret_why = ended_text;
-    if (t && !slice_eq(slice_cstr(t->id), id))
+    /* Past its time it has ended, even if the sweep has not come by yet. */
+    if (t && (!slice_eq(slice_cstr(t->id), id) || (!t->busy && clock_mono_ns() > t->deadline_ns)))
         t = NULL;
     if (t && t->busy) {
         *ret_why = "The transaction is busy with another request; send its statements one after the other";

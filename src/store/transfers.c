@@ -25,6 +25,7 @@ enum {
     NICENESS = 5,                /* behind the loops when the machine is full */
     KEEP_MS = 60 * 60 * 1000,
     UNPOLLED_MS = 60 * 1000,     /* then a running export is cancelled, as D1 does */
+    UNPOLLED_IMPORT_MS = 600 * 1000,
     MAX_TRANSFERS = 1000,
 };
 
@@ -248,10 +249,15 @@ void transfers_sweep(struct transfers *t)
     struct transfer *x;
 
     pthread_mutex_lock(&t->lock);
-    for (x = t->first; x; x = x->next)
+    for (x = t->first; x; x = x->next) {
+        /* An import that never ends would hold its database; one that nobody asks about is not waited for. */
+        if (x->kind == TRANSFER_IMPORT && x->state == TRANSFER_RUNNING && !x->waiters &&
+            now - x->touched_ms > UNPOLLED_IMPORT_MS)
+            cancel_locked(x);
         if (x->kind == TRANSFER_EXPORT_SQL && x->state == TRANSFER_RUNNING && !x->waiters &&
             now - x->touched_ms > UNPOLLED_MS)
             cancel_locked(x);
+    }
     while ((x = take_superfluous_locked(t, now))) {
         pthread_mutex_unlock(&t->lock);
         transfer_unref(x); /* removes the file: not under the lock */

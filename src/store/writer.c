@@ -203,13 +203,19 @@ static enum group_result run_in_savepoint(struct database *db, struct sql_reques
     return undone ? GROUP_RAN : GROUP_LOST;
 }
 
+/* A constraint may have failed on a row of another request that is undone now. */
+static bool verdict_stands(const struct sql_request *r)
+{
+    return r->failed && (r->err->native & 0xFF) != SQLITE_CONSTRAINT;
+}
+
 /* The verdict on `first` .. before `end` is void, except for those that failed by themselves. */
 static void run_each_alone(struct database *db, struct sql_request *first, const struct sql_request *end)
 {
     if (sql_conn_in_transaction(db->writer))
         IGNORE_RESULT(sql_txn(db->writer, SQL_ROLLBACK, NULL)); /* what it would undo runs again anyway */
     for (struct sql_request *r = first; r != end; r = r->next)
-        if (!r->failed)
+        if (!verdict_stands(r))
             run_alone(db, r);
 }
 

@@ -43,6 +43,7 @@ describe('help and version', () => {
     fails(await run(binary, ['dance']), /dance/);
     fails(await run(binary, ['d1', 'dance']), /dance/);
     fails(await run(binary, ['d1', 'list', '--dance']), /--dance/);
+    assert.match(JSON.parse((await run(binary, ['d1', 'list', '--dance', '--json'])).stdout).error.text, /--dance/);
     fails(await run(binary, ['d1', 'execute']), /./);
   });
 });
@@ -107,6 +108,8 @@ for (const mode of ['remote', 'local']) {
       await d1('execute', name, '--yes', '--file', 'more.sql');
       await project.dione(['d1', 'execute', name, '--yes', '--file', '-', place], { input: "INSERT INTO f VALUES ('from a pipe');" });
       assert.deepEqual(await rows('SELECT a FROM f'), [{ a: 'from; a file' }, { a: 'from a pipe' }]);
+      await project.write('begin.sql', 'BEGIN;\nINSERT INTO f VALUES (1);\nCOMMIT;');
+      fails(await tryD1('execute', name, '--file', 'begin.sql'), /remove BEGIN and COMMIT/);
       await project.write('bad.sql', "INSERT INTO f VALUES ('lost');\nINSERT INTO nowhere VALUES (1);");
       fails(await tryD1('execute', name, '--yes', '--file', 'bad.sql'), /no such table: nowhere/);
       assert.deepEqual(await rows('SELECT count(*) AS n FROM f'), [{ n: 2 }]);
@@ -184,6 +187,8 @@ for (const mode of ['remote', 'local']) {
     test('deletes a database, but not without a yes', async () => {
       const doomed = uniqueName('doomed');
       await d1('create', doomed);
+      fails(await project.tryDione(['d1', 'delete', doomed, place], { input: 'n\n' }), /not deleted/);
+      assert.ok((await json('list')).some((entry) => entry.name === doomed));
       await d1('delete', doomed, '--skip-confirmation');
       assert.ok(!(await json('list')).some((entry) => entry.name === doomed));
       fails(await tryD1('delete', doomed, '-y'), /doomed/);
@@ -345,6 +350,14 @@ CREATE TABLE second (c);
     assert.match(done.stdout, /CREATE TABLE first \(a, b\)/);
     const [{ results }] = await project.json(['d1', 'execute', 'sh', '--command', 'SELECT count(*) AS n FROM first']);
     assert.deepEqual(results, [{ n: 1 }]);
+  });
+
+  test('shows the results before an error on the same line', async (t) => {
+    const project = await dioneProject(t);
+    await project.dione(['d1', 'create', 'line']);
+    const done = await project.tryDione(['shell', 'line'], { input: "SELECT 40 + 2 AS n; SELECT 'a;b' AS t; selec\n" });
+    fails(done, /line 1: near "selec"/);
+    assert.match(done.stdout, /42[^]*a;b/);
   });
 
   test('ends at the first error of a pipe, with its words and exit code 1', async (t) => {

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -60,12 +61,32 @@ static void complete_means_a_semicolon_that_counts(void **state)
     assert_true(sql_is_complete("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END;"));
 }
 
+static size_t first(const char *text)
+{
+    char copy[128];
+
+    strcpy(copy, text);
+    size_t n = sql_first_statement(copy);
+    assert_string_equal(copy, text);
+    return n;
+}
+
+static void the_first_statement_ends_at_its_own_semicolon(void **state)
+{
+    (void)state;
+    assert_int_equal(first("SELECT 1; SELECT 2;"), 9);
+    assert_int_equal(first("SELECT ';'; x"), 11);
+    assert_int_equal(first("SELECT 1 -- ;"), 0);
+    assert_int_equal(first("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END; SELECT 2;"), 55);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_quote_stays_open_until_its_twin),
         cmocka_unit_test(comments_hide_quotes),
         cmocka_unit_test(space_and_comments_are_no_text),
+        cmocka_unit_test(the_first_statement_ends_at_its_own_semicolon),
         cmocka_unit_test(complete_means_a_semicolon_that_counts),
     };
 

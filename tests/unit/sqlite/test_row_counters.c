@@ -268,8 +268,8 @@ static void header_values_follow_the_transaction(void **state)
     assert_int_equal(value, 5);
     assert_int_equal(dione_db_meta_get(db, DIONE_META_APPLICATION_ID, &value), SQLITE_OK);
     assert_int_equal(value, 0xd10e);
-    assert_int_equal(dione_db_meta_get(db, 1, &value), SQLITE_RANGE);
-    assert_int_equal(dione_db_meta_set(db, 1, 3), SQLITE_RANGE);
+    assert_int_equal(dione_db_meta_get(db, 2, &value), SQLITE_RANGE);
+    assert_int_equal(dione_db_meta_set(db, 2, 3), SQLITE_RANGE);
 }
 
 static void deferred_foreign_keys_are_counted(void **state)
