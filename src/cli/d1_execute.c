@@ -5,6 +5,7 @@
 #include "cli/query.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct execute_options {
     struct common common;
@@ -19,7 +20,7 @@ static const struct option_row options[] = {
       "statements, separated by ';'; all take effect or none", 0, 0 },
     { "file", 0, OPT_TEXT, FIELD(file), "FILE",
       "SQL of any size, - for standard input; all or nothing. A SQLite file replaces the whole content", 0, 0 },
-    { "yes", 'y', OPT_FLAG, FIELD(yes), NULL, "as in wrangler; there is nothing to ask here", 0, 0 },
+    { "yes", 'y', OPT_FLAG, FIELD(yes), NULL, "do not ask before a SQLite file replaces the content", 0, 0 },
     OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
@@ -77,14 +78,44 @@ static void print_totals(const struct json *totals)
            json_double(json_get(meta, "rows_read")), json_double(json_get(meta, "rows_written")), size);
 }
 
+/* False also when it cannot be read: the import will say why. */
+static bool is_sqlite_file(const char *path)
+{
+    static const char magic[16] = "SQLite format 3";
+    char head[sizeof(magic)] = "";
+    FILE *f = fopen(path, "rbe");
+    bool is = f && fread(head, 1, sizeof(head), f) == sizeof(head) && memcmp(head, magic, sizeof(magic)) == 0;
+
+    if (f)
+        (void)fclose(f); /* was only read */
+    return is;
+}
+
+static enum status confirm_replacing(const struct database *d, const struct execute_options *o, bool *ret,
+                                     struct error *err)
+{
+    *ret = true;
+    if (o->yes || o->common.json)
+        return STATUS_OK;
+    print_note("%s is a SQLite file: it replaces the whole content of '%.*s'.", o->file, SLICE_FMT(d->name));
+    return ask("Ok to proceed?", true, ret, err);
+}
+
 static enum status run_file(struct session *s, const struct database *d, const struct execute_options *o,
                             struct error *err)
 {
     struct api_answer answer = { 0 };
+    bool replaces = is_sqlite_file(o->file), ok = true;
 
-    enum status st = import_file(s, d, o->file, &answer, err);
+    enum status st = replaces ? confirm_replacing(d, o, &ok, err) : STATUS_OK;
+    if (st == STATUS_OK && !ok)
+        st = error_set(err, STATUS_STOPPING, 0, "nothing replaced (-y replaces without asking)");
+    if (st == STATUS_OK)
+        st = import_file(s, d, o->file, &answer, err);
     if (st == STATUS_OK && o->common.json)
         print_totals_json(json_get(answer.result, "result"));
+    else if (st == STATUS_OK && replaces)
+        printf("Replaced the content of '%.*s' with %s.\n", SLICE_FMT(d->name), o->file);
     else if (st == STATUS_OK)
         print_totals(json_get(answer.result, "result"));
     api_answer_release(&answer);
