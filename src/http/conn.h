@@ -73,6 +73,36 @@ struct loop_share {
     char receive[64 * 1024]; /* one read at a time, so all connections share it */
 };
 
+static inline struct conn *conn_of(struct http_request *req)
+{
+    return CONTAINER_OF(req, struct conn, req);
+}
+
+/* ---- conn.c ---- */
+
+/* The only writer of c->state. */
+void conn_move(struct conn *c, enum conn_state next);
+/* 0: none. */
+void conn_set_deadline(struct conn *c, int64_t in_ms);
+/* Gives the socket up; a handler that has the request may still answer. */
+void conn_close(struct conn *c);
+/* Frees c once libuv, the handler and the file are done with it. */
+void conn_free_if_done(struct conn *c);
+void conn_start_reading(struct conn *c);
+void conn_stop_reading(struct conn *c);
+
+/* ---- parse.c ---- */
+
+const llhttp_settings_t *conn_parser_settings(void);
+void conn_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+/* Takes the bytes that came while a request was under way; then reads on. */
+void conn_parse_on(struct conn *c);
+bool conn_has_body(const llhttp_t *p);
+/* Answers for the server itself, through http_options.fail. */
+void conn_fail(struct conn *c, enum status st, const char *text);
+
+/* ---- all connections of a loop ---- */
+
 /* Takes fd. Loop thread of `share`. */
 void conn_open(struct loop_share *share, int fd);
 /* Closes those that have no request; the others close when they have answered. */
