@@ -10,6 +10,7 @@
 
 #include "base/attrs.h"
 
+/* clang-format off */
 /*    name          text                              HTTP  API code */
 #define STATUS_MAP(X)                                                                              \
     X(OK,           "ok",                             200,  0)                                     \
@@ -39,6 +40,7 @@
     X(IO,           "input/output error",             500,  7500)                                  \
     X(CORRUPT,      "stored data corrupt",            500,  7500)                                  \
     X(INTERNAL,     "internal error",                 500,  7500)
+/* clang-format on */
 
 enum status {
 #define X(name, text, http, code) STATUS_##name,

@@ -18,12 +18,12 @@ enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSO
 
 struct json {
     enum json_type type;
-    bool is_integer;          /* NUMBER: written without fraction and exponent */
-    struct slice key;         /* member name when the parent is an object */
-    struct slice text;        /* STRING: decoded UTF-8. NUMBER: as written */
-    struct json *child;       /* first element or member */
-    struct json *next;        /* next sibling */
-    size_t n;                 /* elements or members */
+    bool is_integer;    /* NUMBER: written without fraction and exponent */
+    struct slice key;   /* member name when the parent is an object */
+    struct slice text;  /* STRING: decoded UTF-8. NUMBER: as written */
+    struct json *child; /* first element or member */
+    struct json *next;  /* next sibling */
+    size_t n;           /* elements or members */
 };
 
 enum { JSON_MAX_DEPTH = 64 };

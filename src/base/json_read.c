@@ -367,7 +367,8 @@ struct slice json_get_text(const struct json *v, const char *key)
  */
 static bool short_decimal(struct slice text, double *ret)
 {
-    static const double powers[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
+    static const double powers[] = { 1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
     bool negative = text.ptr[0] == '-';
     uint64_t digits = 0;
     size_t decimals = 0, n = 0;

@@ -50,9 +50,8 @@ static enum status ask_for(struct session *s, const char *operation, const char 
     if (st != STATUS_OK)
         return st;
     *ret_groups = find_groups(ret->result, group);
-    return json_is(*ret_groups, JSON_ARRAY)
-               ? STATUS_OK
-               : error_set(err, STATUS_INTERNAL, 0, "the server sent no %s", group);
+    return json_is(*ret_groups, JSON_ARRAY) ? STATUS_OK
+                                            : error_set(err, STATUS_INTERNAL, 0, "the server sent no %s", group);
 }
 
 enum status analytics_overview(struct session *s, struct slice database_id, int64_t from_ms, int64_t to_ms,
@@ -61,11 +60,10 @@ enum status analytics_overview(struct session *s, struct slice database_id, int6
     struct buf variables = { 0 };
 
     append_variables(&variables, database_id, from_ms, to_ms);
-    enum status st = ask_for(
-        s, "getD1MetricsOverviewQuery",
-        "d1AnalyticsAdaptiveGroups(limit: 10000, filter: $filter) { "
-        "sum { readQueries writeQueries rowsRead rowsWritten } dimensions { datetimeHour } }",
-        "d1AnalyticsAdaptiveGroups", buf_slice(&variables), ret, ret_groups, err);
+    enum status st = ask_for(s, "getD1MetricsOverviewQuery",
+                             "d1AnalyticsAdaptiveGroups(limit: 10000, filter: $filter) { "
+                             "sum { readQueries writeQueries rowsRead rowsWritten } dimensions { datetimeHour } }",
+                             "d1AnalyticsAdaptiveGroups", buf_slice(&variables), ret, ret_groups, err);
     buf_release(&variables);
     return st;
 }
@@ -77,10 +75,12 @@ enum status analytics_queries(struct session *s, struct slice database_id, int64
     struct buf variables = { 0 }, selection = { 0 };
 
     append_variables(&variables, database_id, from_ms, to_ms);
-    buf_printf(&selection, "d1QueriesAdaptiveGroups(limit: %" PRId64 ", filter: $filter, orderBy: [%s]) { "
+    buf_printf(&selection,
+               "d1QueriesAdaptiveGroups(limit: %" PRId64 ", filter: $filter, orderBy: [%s]) { "
                "sum { queryDurationMs rowsRead rowsWritten rowsReturned } "
                "avg { queryDurationMs rowsRead rowsWritten rowsReturned } "
-               "count dimensions { query databaseId } }", order->limit, order->order_by);
+               "count dimensions { query databaseId } }",
+               order->limit, order->order_by);
     enum status st = ask_for(s, "getD1QueriesOverviewQuery", selection.ptr, "d1QueriesAdaptiveGroups",
                              buf_slice(&variables), ret, ret_groups, err);
     buf_release(&variables);

@@ -9,8 +9,7 @@
 
 /* Counts per hour of one database; *ret_groups is an array in *ret. */
 enum status analytics_overview(struct session *s, struct slice database_id, int64_t from_ms, int64_t to_ms,
-                               struct api_answer *ret, const struct json **ret_groups,
-                               struct error *err) MUST_CHECK;
+                               struct api_answer *ret, const struct json **ret_groups, struct error *err) MUST_CHECK;
 
 struct analytics_order {
     const char *order_by; /* "sum_queryDurationMs_DESC" */

@@ -23,7 +23,7 @@ struct api {
     const struct curl_lib *lib;
     CURL *curl;
     struct curl_slist *json_headers, *plain_headers; /* with the token; without anything */
-    int placeholder; /* a socket that waits to be swapped; -1: none */
+    int placeholder;                                 /* a socket that waits to be swapped; -1: none */
 };
 
 /* ---- life ---- */
@@ -124,10 +124,10 @@ struct transfer {
     struct api *api;
     const char *method;
     const char *path_or_url;
-    struct slice body;        /* absent: none */
-    FILE *upload;             /* or this, of upload_bytes */
+    struct slice body; /* absent: none */
+    FILE *upload;      /* or this, of upload_bytes */
     uint64_t upload_bytes;
-    FILE *out;                /* a successful answer's body goes here; NULL: to `text` */
+    FILE *out;                 /* a successful answer's body goes here; NULL: to `text` */
     struct progress *progress; /* NULL: none */
 
     long http_status;
@@ -404,8 +404,7 @@ static enum status call(struct transfer *t, int form, struct api_answer *ret, st
     if (st != STATUS_OK)
         return st;
     a.result = json_get(a.root, form == ENVELOPE ? "result" : "data");
-    bool good = form == ENVELOPE ? json_is(json_get(a.root, "success"), JSON_TRUE)
-                                 : json_is(a.result, JSON_OBJECT);
+    bool good = form == ENVELOPE ? json_is(json_get(a.root, "success"), JSON_TRUE) : json_is(a.result, JSON_OBJECT);
     if (!good) {
         st = api_error(json_get(a.root, "errors"), t->http_status, err);
         api_answer_release(&a);
@@ -416,8 +415,8 @@ static enum status call(struct transfer *t, int form, struct api_answer *ret, st
     return STATUS_OK;
 }
 
-enum status api_call(struct api *api, const char *method, const char *path, struct slice body,
-                     struct api_answer *ret, struct error *err)
+enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
+                     struct error *err)
 {
     struct transfer t = { .api = api, .method = method, .path_or_url = path, .body = body };
 
@@ -470,7 +469,11 @@ enum status api_download(struct api *api, const char *path_or_url, FILE *out, st
                          struct error *err)
 {
     struct transfer t = {
-        .api = api, .method = "GET", .path_or_url = path_or_url, .out = out, .progress = progress,
+        .api = api,
+        .method = "GET",
+        .path_or_url = path_or_url,
+        .out = out,
+        .progress = progress,
     };
     enum status st = perform(&t, err);
 

@@ -46,11 +46,10 @@ struct api_answer {
  * One call. `path` starts with '/' and is encoded already; `body` is JSON, or absent. *ret is filled only on
  * success ("success": true), and replaces what it held.
  */
-enum status api_call(struct api *api, const char *method, const char *path, struct slice body,
-                     struct api_answer *ret, struct error *err) MUST_CHECK;
+enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
+                     struct error *err) MUST_CHECK;
 /* POST /graphql, whose answers have no envelope: result is "data". */
-enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret,
-                        struct error *err) MUST_CHECK;
+enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret, struct error *err) MUST_CHECK;
 void api_answer_release(struct api_answer *a);
 
 /* PUT of `size` bytes from the start of `file` to an absolute URL that the server handed out; no token is sent. */

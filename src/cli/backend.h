@@ -10,9 +10,9 @@ struct server;
 
 struct backend {
     char *url, *token;
-    char *other_token; /* the one that is meant when `token` is refused; NULL: there is no doubt */
-    char *place;       /* for api_place() */
-    bool direct;       /* no proxy: the server is on this machine by definition */
+    char *other_token;     /* the one that is meant when `token` is refused; NULL: there is no doubt */
+    char *place;           /* for api_place() */
+    bool direct;           /* no proxy: the server is on this machine by definition */
     struct server *server; /* local, in this process; NULL: reach it by URL */
 };
 

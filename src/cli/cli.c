@@ -17,8 +17,7 @@ static const struct command serve_command = {
     .run_raw = serve_main,
 };
 
-static const struct command *const commands[] = { &serve_command, &d1_command, &shell_command, &token_command,
-                                                  NULL };
+static const struct command *const commands[] = { &serve_command, &d1_command, &shell_command, &token_command, NULL };
 
 static const struct command root = {
     .name = "dione",
@@ -29,8 +28,7 @@ static const struct command root = {
 
 int cli_main(int argc, char **argv)
 {
-    if (argc == 2 &&
-        (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "-v") == 0)) {
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "-v") == 0)) {
         printf("dione %s (SQLite %s)\n", DIONE_VERSION, sqlite3_libversion());
         return 0;
     }

@@ -154,13 +154,11 @@ static int report(enum status st, const struct error *err, bool json)
     return 1;
 }
 
-static enum status check_args(const struct command *leaf, size_t n, const struct trail *trail,
-                              struct error *err)
+static enum status check_args(const struct command *leaf, size_t n, const struct trail *trail, struct error *err)
 {
     if (n >= leaf->min_args)
         return STATUS_OK;
-    return error_set(err, STATUS_INVALID, 0, "something is missing: %s %s (see --help)", trail->text,
-                     leaf->args);
+    return error_set(err, STATUS_INVALID, 0, "something is missing: %s %s (see --help)", trail->text, leaf->args);
 }
 
 static void options_release(const struct option_row *row, void *options)
@@ -187,8 +185,8 @@ static int run_leaf(const struct command *leaf, const struct trail *trail, int a
 
     if (!in.options)
         abort();
-    enum status st = options_parse(leaf->options, words.n, words.items, in.options, in.args, leaf->max_args,
-                                   &in.n_args, &err);
+    enum status st = options_parse(leaf->options, words.n, words.items, in.options, in.args, leaf->max_args, &in.n_args,
+                                   &err);
     if (st == STATUS_OK)
         st = check_args(leaf, in.n_args, trail, &err);
     if (st == STATUS_OK)

@@ -10,9 +10,9 @@
 #include "base/json.h"
 
 struct config {
-    char *path;               /* of the file; NULL: there is none. Relative paths in it start at its folder */
-    struct slice folder;      /* of `path`, without a slash at the end; "." when there is none */
-    struct arena arena;       /* holds everything below */
+    char *path;          /* of the file; NULL: there is none. Relative paths in it start at its folder */
+    struct slice folder; /* of `path`, without a slash at the end; "." when there is none */
+    struct arena arena;  /* holds everything below */
     char *text;
     const struct json *root;  /* NULL: no file */
     const struct json *scope; /* where d1_databases are looked up: root, or env.<name> */

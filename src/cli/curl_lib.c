@@ -13,10 +13,10 @@ static const struct {
     const char *name;
     void *field; /* a function pointer inside `lib` */
 } symbols[] = {
-    { "curl_easy_init", &lib.easy_init },         { "curl_easy_cleanup", &lib.easy_cleanup },
-    { "curl_easy_reset", &lib.easy_reset },       { "curl_easy_setopt", &lib.easy_setopt },
-    { "curl_easy_perform", &lib.easy_perform },   { "curl_easy_getinfo", &lib.easy_getinfo },
-    { "curl_easy_strerror", &lib.easy_strerror }, { "curl_slist_append", &lib.slist_append },
+    { "curl_easy_init", &lib.easy_init },           { "curl_easy_cleanup", &lib.easy_cleanup },
+    { "curl_easy_reset", &lib.easy_reset },         { "curl_easy_setopt", &lib.easy_setopt },
+    { "curl_easy_perform", &lib.easy_perform },     { "curl_easy_getinfo", &lib.easy_getinfo },
+    { "curl_easy_strerror", &lib.easy_strerror },   { "curl_slist_append", &lib.slist_append },
     { "curl_slist_free_all", &lib.slist_free_all },
 };
 
@@ -25,8 +25,8 @@ static enum status open_library(struct error *err)
     void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
     if (!handle)
-        return error_set(err, STATUS_NOTFOUND, 0,
-                         "this command needs libcurl (Debian: apt install libcurl4): %s", dlerror());
+        return error_set(err, STATUS_NOTFOUND, 0, "this command needs libcurl (Debian: apt install libcurl4): %s",
+                         dlerror());
     for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
         void *found = dlsym(handle, symbols[i].name);
         if (!found)

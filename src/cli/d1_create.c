@@ -15,8 +15,7 @@ struct create_options {
 static const struct option_row options[] = {
     { "profile", 0, OPT_TEXT, FIELD(profile), "PROFILE",
       "strict: D1's limits (default); wide: SQLite's, and transactions", 0, 0 },
-    { "location", 0, OPT_TEXT, FIELD(location), "REGION",
-      "weur, eeur, apac, oc, wnam or enam; only noted down", 0, 0 },
+    { "location", 0, OPT_TEXT, FIELD(location), "REGION", "weur, eeur, apac, oc, wnam or enam; only noted down", 0, 0 },
     { "jurisdiction", 0, OPT_TEXT, FIELD(jurisdiction), "NAME", "eu, fedramp or us; only noted down", 0, 0 },
     OPTION_JSON,
     OPTIONS_COMMON,

@@ -16,8 +16,7 @@ struct execute_options {
 #define FIELD(name) offsetof(struct execute_options, name)
 
 static const struct option_row options[] = {
-    { "command", 0, OPT_TEXT, FIELD(command), "SQL",
-      "statements, separated by ';'; all take effect or none", 0, 0 },
+    { "command", 0, OPT_TEXT, FIELD(command), "SQL", "statements, separated by ';'; all take effect or none", 0, 0 },
     { "file", 0, OPT_TEXT, FIELD(file), "FILE",
       "SQL of any size, - for standard input; all or nothing. A SQLite file replaces the whole content", 0, 0 },
     { "yes", 'y', OPT_FLAG, FIELD(yes), NULL, "do not ask before a SQLite file replaces the content", 0, 0 },
@@ -73,8 +72,8 @@ static void print_totals(const struct json *totals)
     size_text((uint64_t)json_double(json_get(meta, "size_after")), size);
     double n = json_double(json_get(totals, "num_queries"));
 
-    printf("Executed %.0f %s in %.2f ms (%.0f rows read, %.0f rows written)\nThe database holds %s.\n",
-           n, n == 1 ? "query" : "queries", json_double(json_get(meta, "duration")),
+    printf("Executed %.0f %s in %.2f ms (%.0f rows read, %.0f rows written)\nThe database holds %s.\n", n,
+           n == 1 ? "query" : "queries", json_double(json_get(meta, "duration")),
            json_double(json_get(meta, "rows_read")), json_double(json_get(meta, "rows_written")), size);
 }
 
@@ -151,7 +150,6 @@ const struct command d1_execute_command = {
     .options = options,
     .options_size = sizeof(struct execute_options),
     .run = run,
-    .notes =
-        "NAME is a database's name or id, or a binding in wrangler.jsonc or wrangler.toml. A database of that\n"
-        "file comes to life when it is first used locally.",
+    .notes = "NAME is a database's name or id, or a binding in wrangler.jsonc or wrangler.toml. A database of that\n"
+             "file comes to life when it is first used locally.",
 };

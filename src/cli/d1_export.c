@@ -26,8 +26,7 @@ static const struct option_row options[] = {
     { "table", 0, OPT_LIST, FIELD(tables), "NAME", "only this table; may be repeated", 0, 0 },
     { "no-schema", 0, OPT_FLAG, FIELD(no_schema), NULL, "only the rows", 0, 0 },
     { "no-data", 0, OPT_FLAG, FIELD(no_data), NULL, "only the schema", 0, 0 },
-    { "skip-confirmation", 'y', OPT_FLAG, FIELD(yes), NULL,
-      "as in wrangler; there is nothing to ask here", 0, 0 },
+    { "skip-confirmation", 'y', OPT_FLAG, FIELD(yes), NULL, "as in wrangler; there is nothing to ask here", 0, 0 },
     OPTIONS_COMMON,
     { 0 },
 };
@@ -36,9 +35,8 @@ static const struct option_row options[] = {
 
 static void append_request(struct buf *body, const struct export_options *o, struct slice bookmark)
 {
-    buf_printf(
-        body, "{\"output_format\":\"polling\",\"dump_options\":{\"no_schema\":%s,\"no_data\":%s,\"tables\":[",
-        o->no_schema ? "true" : "false", o->no_data ? "true" : "false");
+    buf_printf(body, "{\"output_format\":\"polling\",\"dump_options\":{\"no_schema\":%s,\"no_data\":%s,\"tables\":[",
+               o->no_schema ? "true" : "false", o->no_data ? "true" : "false");
     for (size_t i = 0; i < o->tables.n; i++) {
         buf_append_cstr(body, i ? "," : "");
         json_write_cstr(body, o->tables.items[i]);
@@ -86,8 +84,7 @@ static enum status wait_for_dump(struct session *s, const char *path, const stru
         show_messages(progress, answer.result);
         if (!json_is(json_get(answer.result, "success"), JSON_TRUE) || slice_eq(state, SLICE_LIT("error"))) {
             struct slice why = json_get_text(answer.result, "error");
-            st = error_set(err, STATUS_SQL, 0, "%.*s",
-                           SLICE_FMT(why.len ? why : SLICE_LIT("the export failed")));
+            st = error_set(err, STATUS_SQL, 0, "%.*s", SLICE_FMT(why.len ? why : SLICE_LIT("the export failed")));
         } else if (slice_eq(state, SLICE_LIT("complete"))) {
             *ret_url = url.ptr ? strndup(url.ptr, url.len) : NULL;
             if (!*ret_url)
@@ -98,8 +95,8 @@ static enum status wait_for_dump(struct session *s, const char *path, const stru
     return st;
 }
 
-static enum status export_sql(struct session *s, const struct database *d, const struct export_options *o,
-                              FILE *out, struct progress *progress, struct error *err)
+static enum status export_sql(struct session *s, const struct database *d, const struct export_options *o, FILE *out,
+                              struct progress *progress, struct error *err)
 {
     char *path = database_path(d, "/export"), *url = NULL;
 
@@ -113,8 +110,8 @@ static enum status export_sql(struct session *s, const struct database *d, const
     return st;
 }
 
-static enum status export_sqlite(struct session *s, const struct database *d, FILE *out,
-                                 struct progress *progress, struct error *err)
+static enum status export_sqlite(struct session *s, const struct database *d, FILE *out, struct progress *progress,
+                                 struct error *err)
 {
     char *path = database_path(d, "/export/sqlite");
 
@@ -131,12 +128,11 @@ static bool is_sqlite(const struct export_options *o)
     return o->format && strcmp(o->format, "sqlite") == 0;
 }
 
-static enum status write_to(struct session *s, const struct database *d, const struct export_options *o,
-                            FILE *out, struct error *err)
+static enum status write_to(struct session *s, const struct database *d, const struct export_options *o, FILE *out,
+                            struct error *err)
 {
     struct progress progress = { 0 };
-    enum status st = is_sqlite(o) ? export_sqlite(s, d, out, &progress, err)
-                                  : export_sql(s, d, o, out, &progress, err);
+    enum status st = is_sqlite(o) ? export_sqlite(s, d, out, &progress, err) : export_sql(s, d, o, out, &progress, err);
 
     progress_end(&progress);
     return st;

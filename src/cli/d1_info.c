@@ -117,8 +117,7 @@ static enum status show(struct session *s, const struct database *d, bool json, 
     if (st == STATUS_OK && !json_is(object.result, JSON_OBJECT))
         st = error_set(err, STATUS_INTERNAL, 0, "the server sent no database");
     if (st == STATUS_OK)
-        st = analytics_overview(s, json_get_text(object.result, "uuid"), now - DAY_MS, now, &counts, &groups,
-                                err);
+        st = analytics_overview(s, json_get_text(object.result, "uuid"), now - DAY_MS, now, &counts, &groups, err);
     if (st == STATUS_OK) {
         append_object(&text, object.result, groups);
         st = print_info(buf_slice(&text), json, err);

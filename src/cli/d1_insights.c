@@ -18,8 +18,8 @@ struct insights_options {
 #define FIELD(name) offsetof(struct insights_options, name)
 
 static const struct option_row options[] = {
-    { "time-period", 0, OPT_TEXT, FIELD(period), "PERIOD",
-      "how far back: 30m, 12h, 7d (default 1d, at most 31d)", 0, 0 },
+    { "time-period", 0, OPT_TEXT, FIELD(period), "PERIOD", "how far back: 30m, 12h, 7d (default 1d, at most 31d)", 0,
+      0 },
     { "sort-by", 0, OPT_TEXT, FIELD(sort_by), "FIELD", "time (default), reads, writes or count", 0, 0 },
     { "sort-type", 0, OPT_TEXT, FIELD(sort_type), "TYPE", "sum (default) or avg", 0, 0 },
     { "sort-direction", 0, OPT_TEXT, FIELD(direction), "DIR", "DESC (default) or ASC", 0, 0 },
@@ -45,8 +45,8 @@ static enum status period_ms(const char *text, int64_t *ret, struct error *err)
             *ret = (int64_t)n * units[i].ms;
             return STATUS_OK;
         }
-    return error_set(err, STATUS_INVALID, 0,
-                     "--time-period is a number with m, h or d, at most %dd, not '%s'", MAX_DAYS, text);
+    return error_set(err, STATUS_INVALID, 0, "--time-period is a number with m, h or d, at most %dd, not '%s'",
+                     MAX_DAYS, text);
 }
 
 /* The option's value, when it is one of the list; the first one is the default. */
@@ -91,12 +91,9 @@ static enum status order_of(const struct insights_options *o, char *ret, size_t 
 static const struct {
     const char *name, *group, *field;
 } columns[] = {
-    { "avgRowsRead", "avg", "rowsRead" },
-    { "totalRowsRead", "sum", "rowsRead" },
-    { "avgRowsWritten", "avg", "rowsWritten" },
-    { "totalRowsWritten", "sum", "rowsWritten" },
-    { "avgDurationMs", "avg", "queryDurationMs" },
-    { "totalDurationMs", "sum", "queryDurationMs" },
+    { "avgRowsRead", "avg", "rowsRead" },          { "totalRowsRead", "sum", "rowsRead" },
+    { "avgRowsWritten", "avg", "rowsWritten" },    { "totalRowsWritten", "sum", "rowsWritten" },
+    { "avgDurationMs", "avg", "queryDurationMs" }, { "totalDurationMs", "sum", "queryDurationMs" },
 };
 
 static void append_number(struct buf *out, const char *name, double v)
@@ -113,8 +110,7 @@ static void append_entry(struct buf *out, const struct json *group, bool with_da
     buf_append_cstr(out, "{\"query\":");
     json_write_text(out, json_get_text(where, "query"));
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-        append_number(out, columns[i].name,
-                      json_double(json_get(json_get(group, columns[i].group), columns[i].field)));
+        append_number(out, columns[i].name, json_double(json_get(json_get(group, columns[i].group), columns[i].field)));
     append_number(out, "numberOfTimesRun", json_double(json_get(group, "count")));
     append_number(out, "queryEfficiency", read > 0 ? returned / read : 0);
     if (with_database) {

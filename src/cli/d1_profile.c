@@ -9,8 +9,7 @@ static const struct option_row options[] = {
     { 0 },
 };
 
-static enum status set_profile(struct session *s, const struct database *d, const char *profile,
-                               struct error *err)
+static enum status set_profile(struct session *s, const struct database *d, const char *profile, struct error *err)
 {
     struct api_answer answer = { 0 };
     struct buf body = { 0 };

@@ -37,8 +37,7 @@ static FILE *open_temporary(void)
 }
 
 /* Reads `in` to its end into the digest, and into `copy` when that is not NULL. */
-static enum status read_all(FILE *in, FILE *copy, struct source *src, struct progress *progress,
-                            struct error *err)
+static enum status read_all(FILE *in, FILE *copy, struct source *src, struct progress *progress, struct error *err)
 {
     struct stat info;
     uint64_t total = fstat(fileno(in), &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
@@ -109,8 +108,8 @@ struct import {
 };
 
 /* One call: {"action":..., and the members, each absent or text. */
-static enum status post(struct import *im, const char *action, const char *key, struct slice value,
-                        struct slice etag, struct api_answer *ret, struct error *err)
+static enum status post(struct import *im, const char *action, const char *key, struct slice value, struct slice etag,
+                        struct api_answer *ret, struct error *err)
 {
     struct buf body = { 0 };
 
@@ -137,12 +136,10 @@ static enum status upload(struct import *im, const struct json *init, struct err
     if (!url)
         abort();
     progress_start(im->progress, "Uploading");
-    enum status st = api_upload(im->session->api, url, im->source->file, im->source->size, im->progress, etag,
-                                err);
+    enum status st = api_upload(im->session->api, url, im->source->file, im->source->size, im->progress, etag, err);
     free(url);
     if (st == STATUS_OK && strcmp(etag, im->source->etag) != 0)
-        return error_set(err, STATUS_IO, 0,
-                         "the file changed while it was uploaded, or arrived damaged; please retry");
+        return error_set(err, STATUS_IO, 0, "the file changed while it was uploaded, or arrived damaged; please retry");
     return st;
 }
 
@@ -158,8 +155,7 @@ static enum status import_failed(const struct json *status, struct error *err)
         buf_append_slice(&text, json_get_text(status, "error"));
     if (text.len && strstr(text.ptr, "cannot start a transaction within"))
         buf_append_cstr(&text, "\nremove BEGIN and COMMIT from the file: all of it is one transaction anyway");
-    enum status st = error_set(err, STATUS_SQL, 0, "%s",
-                               text.len ? text.ptr : "the import failed, without a reason");
+    enum status st = error_set(err, STATUS_SQL, 0, "%s", text.len ? text.ptr : "the import failed, without a reason");
     buf_release(&text);
     return st;
 }
@@ -214,12 +210,9 @@ enum status import_file(struct session *s, const struct database *d, const char 
 {
     struct progress progress = { 0 };
     struct source src = { 0 };
-    struct import im = {
-        .session = s, .source = &src, .progress = &progress, .path = database_path(d, "/import")
-    };
+    struct import im = { .session = s, .source = &src, .progress = &progress, .path = database_path(d, "/import") };
 
-    enum status st = strcmp(path, "-") == 0 ? open_stdin(&src, &progress, err)
-                                            : open_path(path, &src, &progress, err);
+    enum status st = strcmp(path, "-") == 0 ? open_stdin(&src, &progress, err) : open_path(path, &src, &progress, err);
     if (st == STATUS_OK)
         st = run_import(&im, ret, err);
     progress_end(&progress);

@@ -78,8 +78,7 @@ static enum status relative_pattern(struct slice pattern, struct slice folder, c
         rest = SLICE_LIT("*.sql");
     } else if (!slice_eq(folder, SLICE_LIT("."))) {
         if (!slice_starts(rest, folder) || rest.len < folder.len + 2 || rest.ptr[folder.len] != '/')
-            return error_set(err, STATUS_INVALID, 0,
-                             "migrations_pattern '%.*s' must start with migrations_dir '%.*s/'",
+            return error_set(err, STATUS_INVALID, 0, "migrations_pattern '%.*s' must start with migrations_dir '%.*s/'",
                              SLICE_FMT(pattern), SLICE_FMT(folder));
         rest = slice_from(rest, folder.len + 1);
     }
@@ -94,8 +93,7 @@ static enum status relative_pattern(struct slice pattern, struct slice folder, c
     return STATUS_OK;
 }
 
-static enum status place_of(const struct config *config, const char *database, struct place *ret,
-                            struct error *err)
+static enum status place_of(const struct config *config, const char *database, struct place *ret, struct error *err)
 {
     struct config_database entry = { 0 };
     struct place p = { 0 };
@@ -210,9 +208,8 @@ static enum status make_table(struct work *w, struct error *err)
     buf_append_cstr(&sql, "CREATE TABLE IF NOT EXISTS ");
     sql_append_identifier(&sql, w->place.table);
     buf_append_cstr(&sql, "(\n\t\tid         INTEGER PRIMARY KEY AUTOINCREMENT,\n\t\tname       TEXT UNIQUE,\n"
-                    "\t\tapplied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL\n);");
-    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE,
-                                &answer, err);
+                          "\t\tapplied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL\n);");
+    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
     buf_release(&sql);
     api_answer_release(&answer);
     return st;
@@ -236,8 +233,7 @@ static enum status drop_applied(struct work *w, struct error *err)
     buf_append_cstr(&sql, "SELECT *\n\t\tFROM ");
     sql_append_identifier(&sql, w->place.table);
     buf_append_cstr(&sql, "\n\t\tORDER BY id");
-    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE,
-                                &answer, err);
+    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
     buf_release(&sql);
     if (st != STATUS_OK)
         return st;

@@ -120,8 +120,7 @@ void print_note(const char *fmt, ...)
 static bool is_yes(struct slice answer)
 {
     answer = slice_trim(answer);
-    return answer.len == 0 || slice_eq_nocase(answer, SLICE_LIT("y")) ||
-           slice_eq_nocase(answer, SLICE_LIT("yes"));
+    return answer.len == 0 || slice_eq_nocase(answer, SLICE_LIT("y")) || slice_eq_nocase(answer, SLICE_LIT("yes"));
 }
 
 /* An answer that waits on standard input, as in `echo n | dione ...`; an open pipe that stays silent holds up nobody. */

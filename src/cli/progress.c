@@ -45,8 +45,8 @@ void progress_bytes(struct progress *p, uint64_t done, uint64_t total)
     size_text(done, done_text);
     size_text(total, total_text);
     if (total)
-        fprintf(stderr, ERASE_LINE "%s %3.0f %% (%s of %s)", p->label, (double)done * 100 / (double)total,
-                done_text, total_text);
+        fprintf(stderr, ERASE_LINE "%s %3.0f %% (%s of %s)", p->label, (double)done * 100 / (double)total, done_text,
+                total_text);
     else
         fprintf(stderr, ERASE_LINE "%s %s", p->label, done_text);
     fflush(stderr);
@@ -57,8 +57,7 @@ void progress_text(struct progress *p, struct slice text)
     /* Longer text would wrap, and then the line could not be wiped. */
     if (!is_due(p))
         return;
-    fprintf(stderr, ERASE_LINE "%s %.*s", p->label, text.len > 60 ? 60 : (int)text.len,
-            text.len ? text.ptr : "");
+    fprintf(stderr, ERASE_LINE "%s %.*s", p->label, text.len > 60 ? 60 : (int)text.len, text.len ? text.ptr : "");
     fflush(stderr);
 }
 

@@ -129,8 +129,8 @@ void query_print_summary(const struct api_answer *answer)
         rows_read += json_double(json_get(meta, "rows_read"));
         rows_written += json_double(json_get(meta, "rows_written"));
     }
-    print_note("Executed %zu command%s in %.2f ms (%.0f rows read, %.0f rows written)", n, n == 1 ? "" : "s",
-               ms, rows_read, rows_written);
+    print_note("Executed %zu command%s in %.2f ms (%.0f rows read, %.0f rows written)", n, n == 1 ? "" : "s", ms,
+               rows_read, rows_written);
 }
 
 /* ---- arrays of objects ---- */

@@ -22,12 +22,16 @@ struct serve_options {
 
 static const struct option_row table[] = {
     { "data", 0, OPT_TEXT, FIELD(server.data_dir), "DIR", "data directory (default ./data)", 0, 0 },
-    { "listen", 0, OPT_TEXT, FIELD(server.listen), "HOST:PORT", "address (default 127.0.0.1:8310; port 0: any free one)", 0, 0 },
+    { "listen", 0, OPT_TEXT, FIELD(server.listen), "HOST:PORT",
+      "address (default 127.0.0.1:8310; port 0: any free one)", 0, 0 },
     { "threads", 0, OPT_INT, FIELD(server.threads), "N", "event loops (default: one a core)", 1, 256 },
-    { "statement-timeout", 0, OPT_INT, FIELD(server.statement_timeout_ms), "MS", "limit of one request's SQL (default 30000)", 1, 3600000 },
-    { "request-timeout", 0, OPT_INT, FIELD(server.request_timeout_ms), "MS", "limit for a client to send a request (default 30000)", 10, 3600000 },
+    { "statement-timeout", 0, OPT_INT, FIELD(server.statement_timeout_ms), "MS",
+      "limit of one request's SQL (default 30000)", 1, 3600000 },
+    { "request-timeout", 0, OPT_INT, FIELD(server.request_timeout_ms), "MS",
+      "limit for a client to send a request (default 30000)", 10, 3600000 },
     { "max-body", 0, OPT_INT, FIELD(max_body_mib), "MIB", "largest JSON body (default 100)", 1, 4096 },
-    { "max-database-size", 0, OPT_INT, FIELD(server.max_database_bytes), "BYTES", "size limit of each database (default 10000000000)", 1 << 20, 1LL << 46 },
+    { "max-database-size", 0, OPT_INT, FIELD(server.max_database_bytes), "BYTES",
+      "size limit of each database (default 10000000000)", 1 << 20, 1LL << 46 },
     { "allow-plaintext", 0, OPT_FLAG, FIELD(server.allow_plaintext), NULL, "listen beyond loopback without TLS", 0, 0 },
     { "quiet", 'q', OPT_FLAG, FIELD(quiet), NULL, "print nothing but the ready line and errors", 0, 0 },
     { "help", 'h', OPT_FLAG, FIELD(help), NULL, "this text", 0, 0 },
@@ -66,8 +70,8 @@ static void print_welcome(const struct server *s, const struct serve_options *op
             "  npx wrangler d1 execute demo --remote --command \"SELECT 'hello' AS word\"\n"
             "  curl -H \"X-API-Key: $CLOUDFLARE_API_TOKEN\" %s/accounts/local/d1/database\n\n"
             "Ctrl-C stops it.\n\n",
-            dir, url, chosen ? "the one in DIONE_TOKEN" : server_token(s), chosen ? "" : "  (kept in ", chosen ? "" : dir,
-            chosen ? "" : "/token)", url, read_token, url);
+            dir, url, chosen ? "the one in DIONE_TOKEN" : server_token(s), chosen ? "" : "  (kept in ",
+            chosen ? "" : dir, chosen ? "" : "/token)", url, read_token, url);
 }
 
 static int fail(const struct error *err)

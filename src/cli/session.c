@@ -38,8 +38,7 @@ static enum status open_api(const struct common *common, bool create, struct ses
 {
     struct slice from_config = config_url(&s->config);
     char *config_text = from_config.ptr ? strndup(from_config.ptr, from_config.len) : NULL;
-    char *url = without_slash(
-        first_of(first_of(common->url, variable("DIONE_URL"), config_text), DEFAULT_URL, NULL));
+    char *url = without_slash(first_of(first_of(common->url, variable("DIONE_URL"), config_text), DEFAULT_URL, NULL));
     const struct api_options options = {
         .remote = s->remote,
         .url = url,
@@ -62,7 +61,9 @@ enum status session_open(const struct common *common, bool create, const char *d
 
     if (s.remote && common->local)
         return error_set(err, STATUS_INVALID, 0, "--local does not go with --%s",
-                         common->remote ? "remote" : common->url ? "url" : "token");
+                         common->remote ? "remote"
+                         : common->url  ? "url"
+                                        : "token");
     enum status st = config_load(common->config, common->env, &s.config, err);
     if (st != STATUS_OK)
         return st;

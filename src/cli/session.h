@@ -37,8 +37,7 @@ struct database {
  * locally.
  * Errors  NODB, saying how to create it; those of the API.
  */
-enum status database_find(struct session *s, const char *wanted, struct database *ret,
-                          struct error *err) MUST_CHECK;
+enum status database_find(struct session *s, const char *wanted, struct database *ret, struct error *err) MUST_CHECK;
 void database_release(struct database *d);
 
 /* The path of a call on the database, "/query". The caller frees it. */

@@ -30,7 +30,7 @@ struct shell {
     struct line_editor *editor; /* NULL: lines come from a pipe */
     enum mode mode;
     bool timer, done;
-    struct buf statement; /* the lines so far, each with its newline */
+    struct buf statement;          /* the lines so far, each with its newline */
     uint64_t line, statement_line; /* counted from 1, for messages */
 };
 
@@ -136,8 +136,7 @@ static enum status print_column(struct shell *sh, const char *sql, struct slice 
 {
     struct api_answer answer = { 0 };
 
-    enum status st = query_send(&sh->session, &sh->database, QUERY_ARRAYS, slice_cstr(sql), param, &answer,
-                                err);
+    enum status st = query_send(&sh->session, &sh->database, QUERY_ARRAYS, slice_cstr(sql), param, &answer, err);
     if (st == STATUS_OK) {
         const struct json *first = json_is(answer.result, JSON_ARRAY) ? answer.result->child : NULL;
         const struct json *rows = json_get(json_get(first, "results"), "rows");
@@ -153,7 +152,8 @@ static enum status print_tables(struct shell *sh, struct slice arg, struct error
 {
     if (arg.len)
         return error_set(err, STATUS_INVALID, 0, ".tables takes nothing after it");
-    return print_column(sh, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')"
+    return print_column(sh,
+                        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')"
                         " AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, 4) <> '_cf_' ORDER BY name",
                         SLICE_NONE, "", err);
 }
@@ -161,11 +161,10 @@ static enum status print_tables(struct shell *sh, struct slice arg, struct error
 static enum status print_schema(struct shell *sh, struct slice arg, struct error *err)
 {
     if (!arg.len)
-        return print_column(
-            sh,
-            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
-            " AND substr(name, 1, 4) <> '_cf_' ORDER BY rowid",
-            SLICE_NONE, ";", err);
+        return print_column(sh,
+                            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_'"
+                            " AND substr(name, 1, 4) <> '_cf_' ORDER BY rowid",
+                            SLICE_NONE, ";", err);
     return print_column(sh,
                         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name = ?1 COLLATE NOCASE"
                         " ORDER BY rowid",

@@ -66,8 +66,8 @@ static void append_control(struct buf *out, unsigned cp)
 /* Characters that act instead of being seen: controls, and those that reorder the text around them. */
 static bool is_control(unsigned cp)
 {
-    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) ||
-           (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069);
+    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) || (cp >= 0x2028 && cp <= 0x202E) ||
+           (cp >= 0x2066 && cp <= 0x2069);
 }
 
 static void append_visible(struct buf *out, struct slice s)

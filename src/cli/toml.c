@@ -61,8 +61,7 @@ static enum status name_error(struct reader *r, struct slice name, const char *w
 
 static enum status no_memory(struct reader *r)
 {
-    return error_set(r->err, STATUS_NOMEM, 0, "TOML text needs more than %zu bytes of memory",
-                     r->arena->limit_bytes);
+    return error_set(r->err, STATUS_NOMEM, 0, "TOML text needs more than %zu bytes of memory", r->arena->limit_bytes);
 }
 
 static bool at(const struct reader *r, char c)
@@ -311,8 +310,8 @@ static size_t time_len(struct slice s)
     int hour, minute, second;
     size_t n = 8;
 
-    if (!digits_at(s, 0, 2, &hour) || !char_at(s, 2, ":") || !digits_at(s, 3, 2, &minute) ||
-        !char_at(s, 5, ":") || !digits_at(s, 6, 2, &second) || hour > 23 || minute > 59 || second > 60)
+    if (!digits_at(s, 0, 2, &hour) || !char_at(s, 2, ":") || !digits_at(s, 3, 2, &minute) || !char_at(s, 5, ":") ||
+        !digits_at(s, 6, 2, &second) || hour > 23 || minute > 59 || second > 60)
         return 0;
     if (!char_at(s, 8, "."))
         return n;
@@ -326,8 +325,8 @@ static bool is_date(struct slice s)
     static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     int year, month, day;
 
-    if (s.len < 10 || !digits_at(s, 0, 4, &year) || s.ptr[4] != '-' || !digits_at(s, 5, 2, &month) ||
-        s.ptr[7] != '-' || !digits_at(s, 8, 2, &day) || month < 1 || month > 12)
+    if (s.len < 10 || !digits_at(s, 0, 4, &year) || s.ptr[4] != '-' || !digits_at(s, 5, 2, &month) || s.ptr[7] != '-' ||
+        !digits_at(s, 8, 2, &day) || month < 1 || month > 12)
         return false;
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return day >= 1 && day <= days[month - 1] + (month == 2 && leap);
@@ -485,8 +484,8 @@ static struct slice take_word(struct reader *r)
 {
     const char *from = r->p;
 
-    while (r->p < r->end && (is_digit(*r->p) || ((*r->p | 32) >= 'a' && (*r->p | 32) <= 'z') ||
-                             (*r->p && strchr("+-_.:", *r->p))))
+    while (r->p < r->end &&
+           (is_digit(*r->p) || ((*r->p | 32) >= 'a' && (*r->p | 32) <= 'z') || (*r->p && strchr("+-_.:", *r->p))))
         r->p++;
     return slice_of(from, (size_t)(r->p - from));
 }
@@ -497,8 +496,7 @@ static enum status take_scalar(struct reader *r, struct json *v)
     struct slice s = take_word(r);
 
     if (s.len == 0)
-        return syntax(r, r->p >= r->end || at(r, '\n') || at(r, '\r') ? "value missing"
-                                                                      : "unexpected character");
+        return syntax(r, r->p >= r->end || at(r, '\n') || at(r, '\r') ? "value missing" : "unexpected character");
     if (slice_eq(s, SLICE_LIT("true")) || slice_eq(s, SLICE_LIT("false"))) {
         v->type = s.len == 4 ? JSON_TRUE : JSON_FALSE;
         return STATUS_OK;
@@ -775,8 +773,9 @@ static enum status take_line_end(struct reader *r)
 static enum status check_utf8(struct reader *r)
 {
     for (; r->p < r->end;) {
-        size_t skip, n = (unsigned char)*r->p < 0x80 ? 1 :
-                         utf8_sequence((const unsigned char *)r->p, (size_t)(r->end - r->p), &skip);
+        size_t skip, n = (unsigned char)*r->p < 0x80
+                             ? 1
+                             : utf8_sequence((const unsigned char *)r->p, (size_t)(r->end - r->p), &skip);
         if (n == 0)
             return syntax(r, "text is not UTF-8");
         r->p += n;

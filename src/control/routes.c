@@ -62,8 +62,8 @@ static bool check_token(struct http_request *req)
     struct token_grant *grant = ARENA_NEW(req->arena, struct token_grant);
     struct error err;
     struct api *api = api_of(req);
-    enum status st = grant ? tokens_check_cached(api->tokens, &api->token_caches[req->loop->index], credentials_secret(req),
-                                                 clock_wall_ms(), grant, &err)
+    enum status st = grant ? tokens_check_cached(api->tokens, &api->token_caches[req->loop->index],
+                                                 credentials_secret(req), clock_wall_ms(), grant, &err)
                            : error_set(&err, STATUS_NOMEM, 0, "out of memory");
 
     /* Here a client asks whether the token is good, and expects another code than elsewhere when it is not. */
@@ -81,8 +81,9 @@ static bool check_account(struct http_request *req)
     if (!req->route || strncmp(req->route->pattern, "accounts/:", 10) != 0 ||
         slice_eq(req->params[0], SLICE_LIT("local")))
         return true;
-    api_fail(req, STATUS_ACCOUNT,
-             "The given account is not valid or is not authorized to access this service; this server's account is 'local'");
+    api_fail(
+        req, STATUS_ACCOUNT,
+        "The given account is not valid or is not authorized to access this service; this server's account is 'local'");
     return false;
 }
 

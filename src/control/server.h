@@ -14,16 +14,16 @@ struct server;
 
 /* Zero means the default. */
 struct server_options {
-    const char *data_dir;           /* "data" */
-    const char *listen;             /* "HOST:PORT"; NULL: listen nowhere */
-    const char *token;              /* the root token; NULL: the one in the data directory, made when missing */
-    bool allow_plaintext;           /* listen on an address that is not loopback, without TLS */
-    int64_t threads;                /* event loops; default: one a core */
-    int64_t statement_timeout_ms;   /* 30000 */
-    int64_t request_timeout_ms;     /* 30000: to send a request */
-    int64_t max_body_bytes;         /* 100 MiB */
-    int64_t max_result_bytes;       /* 256 MiB */
-    int64_t max_database_bytes;     /* 10 GB */
+    const char *data_dir;         /* "data" */
+    const char *listen;           /* "HOST:PORT"; NULL: listen nowhere */
+    const char *token;            /* the root token; NULL: the one in the data directory, made when missing */
+    bool allow_plaintext;         /* listen on an address that is not loopback, without TLS */
+    int64_t threads;              /* event loops; default: one a core */
+    int64_t statement_timeout_ms; /* 30000 */
+    int64_t request_timeout_ms;   /* 30000: to send a request */
+    int64_t max_body_bytes;       /* 100 MiB */
+    int64_t max_result_bytes;     /* 256 MiB */
+    int64_t max_database_bytes;   /* 10 GB */
 };
 
 /* Starts everything; returns once it accepts. BUSY: another process has the data directory. Main thread. */

@@ -371,7 +371,8 @@ void databases_bookmark(struct http_request *req)
     int64_t wanted_ms;
 
     if (timestamp.len && !clock_parse_iso(timestamp, &wanted_ms)) {
-        api_fail(req, STATUS_INVALID, "The request is malformed: timestamp must be ISO 8601, such as 2026-01-31T12:00:00Z");
+        api_fail(req, STATUS_INVALID,
+                 "The request is malformed: timestamp must be ISO 8601, such as 2026-01-31T12:00:00Z");
         return;
     }
     /* Without a history only the present has a bookmark. */
@@ -390,7 +391,8 @@ void databases_restore(struct http_request *req)
     if (!db)
         return;
     database_unref(db);
-    api_fail(req, STATUS_NOTIMPL,
-             "This server keeps no history yet, so it cannot restore. Export the database and import it elsewhere to keep "
-             "a copy");
+    api_fail(
+        req, STATUS_NOTIMPL,
+        "This server keeps no history yet, so it cannot restore. Export the database and import it elsewhere to keep "
+        "a copy");
 }

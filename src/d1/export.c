@@ -58,14 +58,16 @@ bool transfers_base_url(struct http_request *req, struct buf *b)
 
 static void write_head(struct buf *b, const char *status, const struct transfer_view *v)
 {
-    buf_printf(b, "{\"success\":true,\"type\":\"export\",\"status\":\"%s\",\"at_bookmark\":\"%s\"", status, v->bookmark);
+    buf_printf(b, "{\"success\":true,\"type\":\"export\",\"status\":\"%s\",\"at_bookmark\":\"%s\"", status,
+               v->bookmark);
 }
 
 static void write_messages(struct buf *b, const struct transfer_view *v)
 {
     buf_append_cstr(b, ",\"messages\":[\"Generating dump\"");
     if (v->statements)
-        buf_printf(b, ",\"Wrote %llu statements (%.1f MB)\"", (unsigned long long)v->statements, (double)v->bytes / 1e6);
+        buf_printf(b, ",\"Wrote %llu statements (%.1f MB)\"", (unsigned long long)v->statements,
+                   (double)v->bytes / 1e6);
     buf_append_cstr(b, "],\"error\":\"\"}");
 }
 
@@ -147,7 +149,8 @@ static enum status take_flag(const struct json *options, const char *key, bool *
     return STATUS_OK;
 }
 
-static enum status take_tables(const struct json *tables, struct arena *a, struct transfer_export *ret, struct error *err)
+static enum status take_tables(const struct json *tables, struct arena *a, struct transfer_export *ret,
+                               struct error *err)
 {
     if (!tables || tables->type == JSON_NULL)
         return STATUS_OK;
@@ -165,7 +168,8 @@ static enum status take_tables(const struct json *tables, struct arena *a, struc
     return STATUS_OK;
 }
 
-static enum status take_options(const struct json *body, struct arena *a, struct transfer_export *ret, struct error *err)
+static enum status take_options(const struct json *body, struct arena *a, struct transfer_export *ret,
+                                struct error *err)
 {
     const struct json *format = json_get(body, "output_format"), *options = json_get(body, "dump_options");
     enum status st;
@@ -200,8 +204,9 @@ static void start_or_find(struct http_request *req, struct database *db, const s
             wait_or_answer(req, x, TRANSFERS_HOLD_MS, answer);
             return;
         }
-        IGNORE_RESULT(error_set(&err, STATUS_NOTFOUND, 0, "No export of this database has the bookmark that was given; begin "
-                                                          "again without current_bookmark")); /* fills err */
+        IGNORE_RESULT(error_set(&err, STATUS_NOTFOUND, 0,
+                                "No export of this database has the bookmark that was given; begin "
+                                "again without current_bookmark")); /* fills err */
         transfers_refuse(req, &err);
         return;
     }

@@ -175,7 +175,8 @@ static enum status read_queries_order(struct slice order, struct metrics_order *
     ret->descending = slice_eq(rest, SLICE_LIT("_DESC"));
     if (known && (ret->descending || slice_eq(rest, SLICE_LIT("_ASC"))))
         return STATUS_OK;
-    return error_set(err, STATUS_INVALID, 0, "orderBy cannot be %.*s", (int)(order.len > 100 ? 100 : order.len), order.ptr);
+    return error_set(err, STATUS_INVALID, 0, "orderBy cannot be %.*s", (int)(order.len > 100 ? 100 : order.len),
+                     order.ptr);
 }
 
 static const struct operation operations[] = {
@@ -240,7 +241,8 @@ static enum status read_condition(const struct json *v, struct question *q, stru
         *ret_database = v->text;
         return STATUS_OK;
     }
-    bool is_time = take_word(&rest, "datetimeHour") || take_word(&rest, "datetime") || (is_day = take_word(&rest, "date"));
+    bool is_time = take_word(&rest, "datetimeHour") || take_word(&rest, "datetime") ||
+                   (is_day = take_word(&rest, "date"));
     bool is_end = slice_eq(rest, SLICE_LIT("_leq"));
     if (!is_time || (!is_end && !slice_eq(rest, SLICE_LIT("_geq"))))
         return error_set(err, STATUS_INVALID, 0, "the filter cannot have %.*s",
@@ -287,7 +289,8 @@ static enum status read_filter(const struct json *filter, struct question *q, st
 }
 
 /* Which databases: the one asked for, or the token's own, or all. */
-static enum status choose_databases(struct http_request *req, struct slice wanted, struct question *q, struct error *err)
+static enum status choose_databases(struct http_request *req, struct slice wanted, struct question *q,
+                                    struct error *err)
 {
     const struct token_grant *grant = req->auth;
     char *uuid = q->filter.database;

@@ -46,8 +46,8 @@ static void write_status(struct buf *b, const struct transfer_view *v)
 {
     const char *status = v->state == TRANSFER_DONE ? "complete" : v->state == TRANSFER_FAILED ? "error" : "active";
 
-    buf_printf(b, "{\"success\":true,\"type\":\"import\",\"status\":\"%s\",\"at_bookmark\":\"%s\",\"messages\":[", status,
-               v->bookmark);
+    buf_printf(b, "{\"success\":true,\"type\":\"import\",\"status\":\"%s\",\"at_bookmark\":\"%s\",\"messages\":[",
+               status, v->bookmark);
     if (v->state != TRANSFER_FAILED)
         buf_printf(b, "\"Processed %llu queries.\"", (unsigned long long)v->statements);
     /* wrangler reads `errors`, the SDKs know `error`. */
@@ -199,7 +199,8 @@ static void step_poll(struct http_request *req, struct database *db, const struc
     if (x)
         wait_or_answer(req, x);
     else if (!bookmark.ptr)
-        api_fail(req, STATUS_INVALID, "The request is malformed: current_bookmark must be the at_bookmark of the last answer");
+        api_fail(req, STATUS_INVALID,
+                 "The request is malformed: current_bookmark must be the at_bookmark of the last answer");
     else
         refuse(req, "No import into this database has the bookmark that was given");
 }
@@ -234,12 +235,12 @@ void imports_step(struct http_request *req)
 
 /* Owned by: the loop; fd, md5 and `writing` by the pool thread while is_writing. */
 struct upload {
-    struct http_request *req;   /* gone once is_aborted */
+    struct http_request *req; /* gone once is_aborted */
     struct loop *loop;
     struct pool *pool;
-    struct transfer *transfer;  /* a reference */
+    struct transfer *transfer; /* a reference */
     struct md5 *md5;
-    int fd;                     /* -1: not opened yet */
+    int fd; /* -1: not opened yet */
     struct buf gathering, writing;
     bool is_writing, is_paused, has_ended, is_aborted;
     struct job job;
@@ -330,8 +331,9 @@ static void upload_finish(struct upload *u)
         return;
     }
     if (strcmp(md5, transfer_etag(u->transfer)) != 0) {
-        IGNORE_RESULT(error_set(&u->err, STATUS_INVALID, 0, "The MD5 of the uploaded file is %s, but the import was begun for %s",
-                                md5, transfer_etag(u->transfer))); /* fills err */
+        IGNORE_RESULT(error_set(&u->err, STATUS_INVALID, 0,
+                                "The MD5 of the uploaded file is %s, but the import was begun for %s", md5,
+                                transfer_etag(u->transfer))); /* fills err */
         upload_fail(u);
         return;
     }
@@ -438,8 +440,14 @@ void imports_upload(struct http_request *req)
         envelope_error(req, &err);
         return;
     }
-    *u = (struct upload){ .req = req, .loop = req->loop, .pool = transfers_upload_pool(transfers), .transfer = x,
-                          .md5 = md5_new(), .fd = -1, .job.run = upload_write, .msg.deliver = upload_written };
+    *u = (struct upload){ .req = req,
+                          .loop = req->loop,
+                          .pool = transfers_upload_pool(transfers),
+                          .transfer = x,
+                          .md5 = md5_new(),
+                          .fd = -1,
+                          .job.run = upload_write,
+                          .msg.deliver = upload_written };
     req->user = u;
     http_request_stream(req, &upload_sink, max_upload_bytes);
 }

@@ -48,7 +48,8 @@ static enum status take_batch(const struct json *batch, struct arena *a, struct 
     size_t i = 0;
 
     for (const struct json *v = batch->child; v && st == STATUS_OK; v = v->next)
-        st = json_is(v, JSON_OBJECT) ? take_entry(v, &entries[i++], err) : malformed(err, "batch must hold objects with sql and params");
+        st = json_is(v, JSON_OBJECT) ? take_entry(v, &entries[i++], err)
+                                     : malformed(err, "batch must hold objects with sql and params");
     r->entries = entries;
     r->n = batch->n;
     return st;

@@ -24,8 +24,8 @@ void loop_post(struct loop *loop, struct loop_msg *msg)
 
     do {
         msg->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &head, msg, memory_order_release,
-                                                    memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&loop->inbox, &head, msg, memory_order_release, memory_order_relaxed));
     if (!head)
         uv_async_send(&loop->wake);
 }

@@ -20,10 +20,10 @@ struct loop_msg {
 
 struct loop {
     uv_loop_t uv;
-    int index;                       /* 0 .. number of loops - 1 */
+    int index; /* 0 .. number of loops - 1 */
     pthread_t thread;
     uv_async_t wake;
-    struct loop_msg *_Atomic inbox;  /* newest first; turned round when it is emptied */
+    struct loop_msg *_Atomic inbox; /* newest first; turned round when it is emptied */
 };
 
 /* Starts n loop threads, loops[0..n). Aborts when the system cannot give them: start-up only. */

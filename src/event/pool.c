@@ -12,15 +12,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 10 * 1000, STACK_BYTES = 8 * 1024 * 1024 /* SQLite recurses with views and triggers; only what is used costs memory */ };
+enum {
+    IDLE_MS = 10 * 1000,
+    STACK_BYTES = 8 * 1024 * 1024 /* SQLite recurses with views and triggers; only what is used costs memory */
+};
 
 struct pool {
     struct pool_options opt;
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t work, left;
     struct job *first, **link;
-    int queued;         /* jobs in the list */
-    int threads, idle;  /* idle ones may have been woken already: compare with `queued` */
+    int queued;        /* jobs in the list */
+    int threads, idle; /* idle ones may have been woken already: compare with `queued` */
     bool stopping;
 };
 

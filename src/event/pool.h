@@ -20,8 +20,8 @@ struct job {
 struct pool_options {
     const char *name; /* of its threads; at most 12 characters */
     int max_threads;
-    int idle_ms;      /* before an idle thread leaves; 0: ten seconds */
-    int nice;         /* added to the threads' niceness: work that must not slow the loops down */
+    int idle_ms; /* before an idle thread leaves; 0: ten seconds */
+    int nice;    /* added to the threads' niceness: work that must not slow the loops down */
 };
 
 /* Never NULL: running out of memory at start-up ends the process. */

@@ -230,7 +230,7 @@ struct file_answer {
     struct conn *conn;
     int fd;
     uint64_t at, size;
-    ssize_t n;         /* bytes read, or -errno */
+    ssize_t n; /* bytes read, or -errno */
     char *chunk;
 };
 
@@ -313,8 +313,12 @@ void http_respond_file(struct http_request *req, int status, const char *content
         http_respond(req, 503, NULL, &empty);
         return;
     }
-    *f = (struct file_answer){ .job.run = read_chunk, .msg.deliver = send_chunk, .conn = c, .fd = fd,
-                               .size = req->method == HTTP_M_HEAD ? 0 : size, .chunk = chunk };
+    *f = (struct file_answer){ .job.run = read_chunk,
+                               .msg.deliver = send_chunk,
+                               .conn = c,
+                               .fd = fd,
+                               .size = req->method == HTTP_M_HEAD ? 0 : size,
+                               .chunk = chunk };
     begin_answer(c);
     build_head(c, status, content_type, size);
     c->file = f;

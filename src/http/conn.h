@@ -32,23 +32,23 @@ struct conn {
     struct conn *prev, *next; /* in loop_share.conns */
     struct loop_share *share;
     enum conn_state state;
-    bool handle_closed;   /* libuv is done with uv */
-    bool has_request;     /* a handler may still answer */
-    bool peer_done;       /* read end of file */
+    bool handle_closed; /* libuv is done with uv */
+    bool has_request;   /* a handler may still answer */
+    bool peer_done;     /* read end of file */
     bool reading;
-    bool parsing;         /* conn_parse is on the stack and goes on by itself */
+    bool parsing; /* conn_parse is on the stack and goes on by itself */
     bool body_paused;
     bool keep_alive;
     bool continue_sent;
     bool message_complete;
-    int64_t deadline_ms;  /* loop time; 0: none */
+    int64_t deadline_ms; /* loop time; 0: none */
 
     llhttp_t parser;
-    struct slice url;     /* while the head comes in */
+    struct slice url; /* while the head comes in */
     struct http_request req;
     struct arena arena;
     struct buf body;
-    struct buf pending;   /* bytes behind the current request */
+    struct buf pending;          /* bytes behind the current request */
     const char *lent, *lent_end; /* what conn_parse was given: slices into it die when it returns */
     size_t head_bytes;
     uint64_t body_bytes, body_limit;
@@ -58,7 +58,7 @@ struct conn {
     struct buf extra_headers;
     struct buf head, answer; /* being sent */
     uv_write_t write;
-    size_t unsent_bytes;     /* at the last deadline check */
+    size_t unsent_bytes; /* at the last deadline check */
     struct file_answer *file;
 };
 

@@ -75,8 +75,8 @@ bool envelope_body(struct http_request *req, const struct json **ret)
 
 void envelope_page_info(struct buf *b, size_t page, size_t per_page, size_t count, size_t total)
 {
-    buf_printf(b, "{\"page\":%zu,\"per_page\":%zu,\"count\":%zu,\"total_count\":%zu,\"total_pages\":%zu}", page, per_page,
-               count, total, (total + per_page - 1) / per_page);
+    buf_printf(b, "{\"page\":%zu,\"per_page\":%zu,\"count\":%zu,\"total_count\":%zu,\"total_pages\":%zu}", page,
+               per_page, count, total, (total + per_page - 1) / per_page);
 }
 
 static bool query_number(struct http_request *req, const char *name, size_t fallback, size_t max, size_t *ret)

@@ -40,8 +40,8 @@ struct http_route {
     enum http_method method;
     const char *pattern; /* "accounts/:account/d1/database/:db/query"; each :name fills the next params[] */
     void (*handle)(struct http_request *req);
-    size_t body_limit;   /* bytes; 0: the server's default */
-    unsigned flags;      /* the application's own */
+    size_t body_limit; /* bytes; 0: the server's default */
+    unsigned flags;    /* the application's own */
     /* Instead of `handle`: runs at the end of the head, and gives the body to a sink (http_request_stream) or answers. */
     void (*begin)(struct http_request *req);
 };
@@ -77,10 +77,11 @@ struct http_options {
     bool (*admit)(struct http_request *req);
     /* Answers for the server itself (malformed, too large, too slow, no such route). */
     void (*fail)(struct http_request *req, const struct error *err);
-    struct pool *file_pool;     /* reads files for http_respond_file */
-    size_t body_limit;          /* bytes */
-    int64_t request_timeout_ms; /* to receive a head; each further 64 KiB of a body, or its rest; to take an answer on */
-    int64_t idle_timeout_ms;    /* a kept-alive connection without a request */
+    struct pool *file_pool; /* reads files for http_respond_file */
+    size_t body_limit;      /* bytes */
+    int64_t
+        request_timeout_ms;  /* to receive a head; each further 64 KiB of a body, or its rest; to take an answer on */
+    int64_t idle_timeout_ms; /* a kept-alive connection without a request */
     size_t max_connections;
 };
 

@@ -157,7 +157,8 @@ static void find_route(struct conn *c)
     if (!req->route) {
         struct error err;
         (void)error_set(&err, path_known ? STATUS_METHOD : STATUS_NOROUTE, 0,
-                        path_known ? "Method not allowed for this route" : "Could not route to %.*s, perhaps your object identifier is invalid?",
+                        path_known ? "Method not allowed for this route"
+                                   : "Could not route to %.*s, perhaps your object identifier is invalid?",
                         SLICE_FMT(req->path)); /* only fills err */
         opt->fail(req, &err);
     }
@@ -172,7 +173,8 @@ static void send_continue(struct conn *c)
     if (c->continue_sent || !slice_eq_nocase(http_header(&c->req, "expect"), SLICE_LIT("100-continue")))
         return;
     c->continue_sent = true;
-    (void)uv_try_write(&c->uv.stream, &b, 1); /* 25 bytes into an empty socket; if it fails, the client goes on anyway */
+    (void)uv_try_write(&c->uv.stream, &b,
+                       1); /* 25 bytes into an empty socket; if it fails, the client goes on anyway */
 }
 
 bool conn_has_body(const llhttp_t *p)

@@ -27,14 +27,14 @@ struct http_server {
     struct loop_share *shares;
     struct loop *loops;
     int n_loops;
-    int listen_fd;          /* -1: none */
-    uv_poll_t accept_poll;  /* loop 0 */
-    bool accepting;         /* loop 0 */
-    bool accept_paused;     /* loop 0: until the next tick */
-    unsigned next_loop;     /* loop 0 */
+    int listen_fd;         /* -1: none */
+    uv_poll_t accept_poll; /* loop 0 */
+    bool accepting;        /* loop 0 */
+    bool accept_paused;    /* loop 0: until the next tick */
+    unsigned next_loop;    /* loop 0 */
     _Atomic unsigned next_adopted;
     _Atomic size_t n_open_shares;
-    sem_t drained;          /* posted by the last share to become empty */
+    sem_t drained; /* posted by the last share to become empty */
 };
 
 /* ---- messages to a loop ---- */
@@ -152,7 +152,7 @@ static bool accept_one(struct http_server *s)
     if (count_connections(s) >= s->opt.max_connections) {
         static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         (void)send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL); /* a courtesy */
-        (void)close(fd);                                       /* refused */
+        (void)close(fd);                                      /* refused */
         return true;
     }
     post(&s->shares[s->next_loop++ % (unsigned)s->n_loops], deliver_fd, fd);
@@ -214,7 +214,8 @@ static bool is_loopback(const struct sockaddr *sa)
 {
     if (sa->sa_family == AF_INET)
         return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 == 127;
-    return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+    return sa->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
 }
 
 bool http_address_is_loopback(const char *address)
@@ -248,8 +249,8 @@ enum status http_server_listen(struct http_server *s, const char *address, int *
     int on = 1, rc = resolve(address, &list);
 
     if (rc != 0)
-        return error_set(err, STATUS_INVALID, 0, "cannot listen on '%s': it is no HOST:PORT, such as 127.0.0.1:8310 or [::1]:8310",
-                         address);
+        return error_set(err, STATUS_INVALID, 0,
+                         "cannot listen on '%s': it is no HOST:PORT, such as 127.0.0.1:8310 or [::1]:8310", address);
     int fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* if it fails, bind says so */

@@ -22,8 +22,8 @@ struct metrics;
 
 enum {
     METRICS_DAYS = 31,
-    METRICS_TEXT_MAX = 1024,       /* bytes */
-    METRICS_TEXTS_PER_DAY = 250,   /* of one database */
+    METRICS_TEXT_MAX = 1024,     /* bytes */
+    METRICS_TEXTS_PER_DAY = 250, /* of one database */
     METRICS_PENDING_TEXTS = 4096,
 };
 

@@ -32,14 +32,14 @@ static enum status ask_hours(sqlite3 *db, void *arg, struct error *err)
 {
     const struct hours_question *q = arg;
     sqlite3_stmt *stmt CLEANUP(control_finish) = NULL;
-    enum status st = control_prepare(db,
-                                     q->filter->database[0]
-                                         ? "SELECT hour, read_queries, write_queries, rows_read, rows_written FROM usage_hours "
-                                           "WHERE database = ?1 AND hour BETWEEN ?2 AND ?3 ORDER BY hour LIMIT ?4"
-                                         : "SELECT hour, sum(read_queries), sum(write_queries), sum(rows_read), "
-                                           "sum(rows_written) FROM usage_hours WHERE hour BETWEEN ?2 AND ?3 "
-                                           "GROUP BY hour ORDER BY hour LIMIT ?4",
-                                     &stmt, err);
+    enum status st = control_prepare(
+        db,
+        q->filter->database[0] ? "SELECT hour, read_queries, write_queries, rows_read, rows_written FROM usage_hours "
+                                 "WHERE database = ?1 AND hour BETWEEN ?2 AND ?3 ORDER BY hour LIMIT ?4"
+                               : "SELECT hour, sum(read_queries), sum(write_queries), sum(rows_read), "
+                                 "sum(rows_written) FROM usage_hours WHERE hour BETWEEN ?2 AND ?3 "
+                                 "GROUP BY hour ORDER BY hour LIMIT ?4",
+        &stmt, err);
     if (st != STATUS_OK)
         return st;
     bind_filter(stmt, q->filter, q->limit);
@@ -79,8 +79,10 @@ struct queries_question {
 static void write_queries_sql(struct buf *sql, const struct queries_question *q)
 {
     static const char *const columns[] = {
-        [METRICS_DURATION] = "duration_ns",     [METRICS_ROWS_READ] = "rows_read",
-        [METRICS_ROWS_WRITTEN] = "rows_written", [METRICS_ROWS_RETURNED] = "rows_returned",
+        [METRICS_DURATION] = "duration_ns",
+        [METRICS_ROWS_READ] = "rows_read",
+        [METRICS_ROWS_WRITTEN] = "rows_written",
+        [METRICS_ROWS_RETURNED] = "rows_returned",
         [METRICS_COUNT] = "count",
     };
 

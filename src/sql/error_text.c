@@ -7,8 +7,8 @@
 
 enum { ALMOST_FULL_BYTES = 1 << 20 };
 
-#define NAME(code)                                                                                 \
-    case code:                                                                                     \
+#define NAME(code) \
+    case code: \
         return #code
 
 const char *primary_name(int code)

@@ -25,7 +25,7 @@ struct sql_stmt {
     struct column {
         uint32_t key_at, key_len; /* in keys; key_len 0: an earlier column of that name speaks for it */
         int value;                /* the column whose value is shown: the last of that name */
-    } *order;
+    } * order;
     struct sql_stmt_stats stats;
     struct sql_stmt *newer, *older; /* LRU list of the cache */
     UT_hash_handle hh;
@@ -39,13 +39,13 @@ struct sql_conn {
     int64_t deadline_ns;
     bool may_retry;
     const _Atomic bool *cancelled;
-    bool timed_out;      /* the progress handler ended the statement */
-    bool state_set;      /* a pragma of the request must be undone */
-    unsigned prepare_flags; /* gathered by the authorizer while it sees a statement for the first time */
+    bool timed_out;           /* the progress handler ended the statement */
+    bool state_set;           /* a pragma of the request must be undone */
+    unsigned prepare_flags;   /* gathered by the authorizer while it sees a statement for the first time */
     bool transaction_refused; /* why the authorizer said no */
     bool wants_writer;        /* the same: a reader met a statement that it must not even prepare */
     int schema_epoch;
-    bool trusted;        /* our own text runs: the authorizer steps aside */
+    bool trusted; /* our own text runs: the authorizer steps aside */
     struct sql_stmt *by_text, *newest, *oldest;
     int n_cached, max_cached;
     int tag;

@@ -44,13 +44,14 @@ void literal_blob(struct buf *b, struct slice bytes)
 
 /* What must be escaped in a text, found in one pass. */
 struct text_kind {
-    bool plain;           /* nothing to do */
-    bool needs_hex;       /* a literal cannot hold it */
+    bool plain;     /* nothing to do */
+    bool needs_hex; /* a literal cannot hold it */
     bool lf, cr;
 };
 
-static const bool is_special[256] = { ['\0'] = true, ['\n'] = true, ['\r'] = true, ['\''] = true, ['\\'] = true,
-                                      [0x80 ... 0xff] = true };
+static const bool is_special[256] = {
+    ['\0'] = true, ['\n'] = true, ['\r'] = true, ['\''] = true, ['\\'] = true, [0x80 ... 0xff] = true
+};
 
 static struct text_kind look_at(struct slice s)
 {

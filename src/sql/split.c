@@ -24,11 +24,11 @@ enum byte_kind {
 
 /* As SQLite has it: every byte from 0x80 on may be part of a name. */
 static const unsigned char kinds[256] = {
-    ['\t'] = BYTE_SPACE, ['\n'] = BYTE_SPACE, ['\f'] = BYTE_SPACE, ['\r'] = BYTE_SPACE, [' '] = BYTE_SPACE,
-    ['"'] = BYTE_STOP, ['\''] = BYTE_STOP, ['`'] = BYTE_STOP, ['['] = BYTE_STOP,
-    [';'] = BYTE_STOP, ['-'] = BYTE_STOP, ['/'] = BYTE_STOP,
-    ['0' ... '9'] = BYTE_WORD, ['A' ... 'Z'] = BYTE_WORD, ['a' ... 'z'] = BYTE_WORD, ['_'] = BYTE_WORD,
-    ['$'] = BYTE_WORD, [0x80 ... 0xff] = BYTE_WORD,
+    ['\t'] = BYTE_SPACE,       ['\n'] = BYTE_SPACE,         ['\f'] = BYTE_SPACE,       ['\r'] = BYTE_SPACE,
+    [' '] = BYTE_SPACE,        ['"'] = BYTE_STOP,           ['\''] = BYTE_STOP,        ['`'] = BYTE_STOP,
+    ['['] = BYTE_STOP,         [';'] = BYTE_STOP,           ['-'] = BYTE_STOP,         ['/'] = BYTE_STOP,
+    ['0' ... '9'] = BYTE_WORD, ['A' ... 'Z'] = BYTE_WORD,   ['a' ... 'z'] = BYTE_WORD, ['_'] = BYTE_WORD,
+    ['$'] = BYTE_WORD,         [0x80 ... 0xff] = BYTE_WORD,
 };
 
 static enum byte_kind kind_of(char c)

@@ -25,46 +25,46 @@ enum { SPLIT_MAX_BYTES = 600 * 1000 * 1000 };
 
 enum split_lex {
     SPLIT_CODE,
-    SPLIT_QUOTED,        /* inside a string or quoted name that ends with `quote` */
+    SPLIT_QUOTED, /* inside a string or quoted name that ends with `quote` */
     SPLIT_LINE_COMMENT,
     SPLIT_BLOCK_COMMENT,
-    SPLIT_LONG_WORD,     /* inside a word too long to be a keyword */
+    SPLIT_LONG_WORD, /* inside a word too long to be a keyword */
 };
 
 enum split_phase {
-    SPLIT_START,         /* no token of the statement seen */
-    SPLIT_PLAIN,         /* ends at the next ';' */
-    SPLIT_EXPLAIN,       /* behind EXPLAIN: CREATE may follow */
-    SPLIT_CREATE,        /* behind CREATE [TEMP]: TRIGGER may follow */
-    SPLIT_TRIGGER,       /* in a trigger: ';' separates the statements of its body */
-    SPLIT_TRIGGER_SEMI,  /* right behind such a ';' */
-    SPLIT_TRIGGER_END,   /* right behind "; END": the next ';' ends the statement */
+    SPLIT_START,        /* no token of the statement seen */
+    SPLIT_PLAIN,        /* ends at the next ';' */
+    SPLIT_EXPLAIN,      /* behind EXPLAIN: CREATE may follow */
+    SPLIT_CREATE,       /* behind CREATE [TEMP]: TRIGGER may follow */
+    SPLIT_TRIGGER,      /* in a trigger: ';' separates the statements of its body */
+    SPLIT_TRIGGER_SEMI, /* right behind such a ';' */
+    SPLIT_TRIGGER_END,  /* right behind "; END": the next ';' ends the statement */
 };
 
 struct split {
-    char *ptr;           /* owned; [start, len) is what was not handed out yet */
+    char *ptr; /* owned; [start, len) is what was not handed out yet */
     size_t len, cap;
-    size_t start, at;    /* of the statement being read (its first token once phase is past START); scanned so far */
-    uint64_t base;       /* of ptr[0] in the whole text */
+    size_t start, at; /* of the statement being read (its first token once phase is past START); scanned so far */
+    uint64_t base;    /* of ptr[0] in the whole text */
     size_t max_bytes;
     enum split_lex lex;
     enum split_phase phase;
     char quote;
     bool ended;
-    char hidden;         /* the byte that the NUL behind the last statement stands on */
-    size_t hidden_at;    /* 0: none */
+    char hidden;      /* the byte that the NUL behind the last statement stands on */
+    size_t hidden_at; /* 0: none */
 };
 
 struct split_statement {
-    struct slice text;   /* from its first token to its ';'; text.ptr[text.len] is NUL. Valid until the next call */
-    uint64_t offset;     /* of text in the whole input, in bytes */
+    struct slice text; /* from its first token to its ';'; text.ptr[text.len] is NUL. Valid until the next call */
+    uint64_t offset;   /* of text in the whole input, in bytes */
 };
 
 enum split_result {
     SPLIT_STATEMENT,
-    SPLIT_MORE,          /* feed, or say that there is no more */
+    SPLIT_MORE, /* feed, or say that there is no more */
     SPLIT_DONE,
-    SPLIT_FAILED,        /* err is filled; only split_release is allowed now */
+    SPLIT_FAILED, /* err is filled; only split_release is allowed now */
 };
 
 void split_init(struct split *s);

@@ -27,7 +27,7 @@ struct sql_conn_options {
     const char *path;
     enum sql_role role;
     enum sql_profile profile;
-    uint64_t max_bytes; /* WRITER, IMPORTER: size limit of the database; 0: none */
+    uint64_t max_bytes;   /* WRITER, IMPORTER: size limit of the database; 0: none */
     int cache_statements; /* kept prepared */
     int cache_kib;        /* page cache */
     bool keep_wal;        /* closing leaves the WAL as it is: quicker, and the next to open takes it up */
@@ -57,13 +57,13 @@ enum status sql_exec_i64(struct sql_conn *c, const char *text, int64_t *ret, str
 
 /* Transactions and savepoints, past the authorizer; kept prepared. A savepoint of ours never meets one of a client. */
 enum sql_txn {
-    SQL_BEGIN,           /* a read: its state is taken by the first statement */
+    SQL_BEGIN, /* a read: its state is taken by the first statement */
     SQL_BEGIN_IMMEDIATE,
     SQL_COMMIT,
     SQL_ROLLBACK,
     SQL_SAVEPOINT,
     SQL_RELEASE,
-    SQL_ROLLBACK_TO,     /* the savepoint stays */
+    SQL_ROLLBACK_TO, /* the savepoint stays */
     SQL_N_TXN,
 };
 enum status sql_txn(struct sql_conn *c, enum sql_txn op, struct error *err) MUST_CHECK;
@@ -85,10 +85,11 @@ void sql_conn_interrupt(struct sql_conn *c);
 /* ---- statements ---- */
 
 enum sql_stmt_flags {
-    SQL_STMT_WRITES = 1,       /* may change the file */
-    SQL_STMT_NEEDS_WRITER = 2, /* reads or sets what belongs to the writing connection: changes(), PRAGMA foreign_keys = ... */
-    SQL_STMT_SETS_STATE = 4,   /* a pragma whose effect must end with the request */
-    SQL_STMT_MAY_STALL = 8,    /* calls a function that can take very long at one go: not on a loop */
+    SQL_STMT_WRITES = 1, /* may change the file */
+    SQL_STMT_NEEDS_WRITER =
+        2, /* reads or sets what belongs to the writing connection: changes(), PRAGMA foreign_keys = ... */
+    SQL_STMT_SETS_STATE = 4, /* a pragma whose effect must end with the request */
+    SQL_STMT_MAY_STALL = 8,  /* calls a function that can take very long at one go: not on a loop */
 };
 
 /* What insights keep of a statement; owned by the thread that owns the connection. */

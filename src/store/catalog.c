@@ -333,10 +333,11 @@ static enum status reserve_name(struct store *s, const char *name, struct error 
 enum status store_create(struct store *s, struct database_info *info, struct database **ret, struct error *err)
 {
     if (!name_is_valid(info->name))
-        return error_set(err, STATUS_INVALID, 0,
-                         "The request is malformed: a database name has 1 to %d letters, digits, '_', '-' or '.', starts "
-                         "with a letter, a digit or '_', and is no UUID",
-                         DATABASE_NAME_MAX);
+        return error_set(
+            err, STATUS_INVALID, 0,
+            "The request is malformed: a database name has 1 to %d letters, digits, '_', '-' or '.', starts "
+            "with a letter, a digit or '_', and is no UUID",
+            DATABASE_NAME_MAX);
     uuid_new(info->uuid);
     info->created_ms = clock_wall_ms();
     pthread_mutex_lock(&s->create_lock);

@@ -60,7 +60,8 @@ static void collect_writer(struct database *db)
     bool draining = db->state == WRITER_DRAINING;
     pthread_mutex_unlock(&db->lock);
     if (draining)
-        IGNORE_RESULT(store_turn(db, collect_turn, db, NULL)); /* fails for a deleted database, which has nothing left */
+        IGNORE_RESULT(
+            store_turn(db, collect_turn, db, NULL)); /* fails for a deleted database, which has nothing left */
 }
 
 /* The databases whose writers may be open, each with a reference; NULL: none, or out of memory. */

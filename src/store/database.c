@@ -303,8 +303,9 @@ void database_collect(struct database *db, struct sql_conn *c)
 
 static enum status count_tables(struct sql_conn *c, void *arg, struct error *err)
 {
-    return sql_exec_i64(c, "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-                        arg, err);
+    return sql_exec_i64(
+        c, "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'", arg,
+        err);
 }
 
 enum status database_state(struct database *db, int64_t *ret_bytes, uint64_t *ret_commit, int64_t *ret_tables,

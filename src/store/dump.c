@@ -108,13 +108,13 @@ static struct slice column_slice(sqlite3_stmt *stmt, int i)
 /* ---- the schema ---- */
 
 enum object_kind {
-    OBJECT_SKIP,      /* a shadow table, or SQLite's own */
+    OBJECT_SKIP, /* a shadow table, or SQLite's own */
     OBJECT_TABLE,
     OBJECT_STAT1,
     OBJECT_SEQUENCE,
     OBJECT_FTS5,
-    OBJECT_VIRTUAL,   /* R*Tree and the like: rows by INSERT */
-    OBJECT_VOCAB,     /* fts5vocab: shows what is elsewhere */
+    OBJECT_VIRTUAL, /* R*Tree and the like: rows by INSERT */
+    OBJECT_VOCAB,   /* fts5vocab: shows what is elsewhere */
     OBJECT_INDEX,
     OBJECT_TRIGGER,
     OBJECT_VIEW,
@@ -125,15 +125,15 @@ struct object {
     char *name, *table, *sql; /* owned, NUL-terminated; names hold no NUL: SQLite would not take them */
     bool selected;            /* passes the `tables` option */
     bool without_rowid;
-    bool by_shadow;           /* FTS5: its shadow tables are written as they are */
-    bool rebuild;             /* FTS5: built again out of its content table */
-    bool referenced;          /* a table that a foreign key points to; an index on it that the key may rest on */
+    bool by_shadow;  /* FTS5: its shadow tables are written as they are */
+    bool rebuild;    /* FTS5: built again out of its content table */
+    bool referenced; /* a table that a foreign key points to; an index on it that the key may rest on */
 };
 
 struct schema {
     struct object *objects;
     size_t n, cap;
-    bool tables_first;        /* a foreign key points forward */
+    bool tables_first; /* a foreign key points forward */
 };
 
 static void schema_release(struct schema *s)
@@ -354,10 +354,11 @@ static bool is_unique_index(const struct object *o)
 static enum status look_at_foreign_keys(struct schema *s, struct dump *d)
 {
     CLEANUP(finalize) sqlite3_stmt *keys = NULL;
-    enum status st = prepare_text(d,
-                                  "SELECT s.name, f.\"table\" FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f "
-                                  "WHERE s.type = 'table'",
-                                  &keys);
+    enum status st = prepare_text(
+        d,
+        "SELECT s.name, f.\"table\" FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f "
+        "WHERE s.type = 'table'",
+        &keys);
     int rc;
 
     if (st != STATUS_OK)
@@ -430,10 +431,10 @@ static enum status write_line(struct dump *d, const char *text)
 
 /* The columns of a table that an INSERT may name. */
 struct columns {
-    struct buf names;      /* "a","b" */
-    bool *is_real;         /* by column */
+    struct buf names; /* "a","b" */
+    bool *is_real;    /* by column */
     int n;
-    bool taken[3];         /* a column is called rowid, _rowid_, oid */
+    bool taken[3]; /* a column is called rowid, _rowid_, oid */
 };
 
 static const char *const rowid_names[] = { "rowid", "_rowid_", "oid" };
@@ -473,7 +474,8 @@ static bool columns_add(struct columns *c, sqlite3_stmt *row)
 static enum status columns_load(struct dump *d, const char *table, struct columns *ret)
 {
     CLEANUP(finalize) sqlite3_stmt *rows = NULL;
-    enum status st = prepare_text(d, "SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid", &rows);
+    enum status st = prepare_text(d, "SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid",
+                                  &rows);
     int rc;
 
     if (st != STATUS_OK)
@@ -833,9 +835,9 @@ static enum status write_late(struct dump *d, const struct schema *s UNUSED, con
 
 static enum status write_everything(struct dump *d)
 {
-    static enum status (*const passes[])(struct dump *d, const struct schema *s, const struct object *o) = {
-        write_early_table, write_early_index, write_table, write_virtual,      write_index,
-        write_table_trigger, write_view, write_view_trigger, write_late,
+    static enum status (*const passes[])(struct dump * d, const struct schema *s, const struct object *o) = {
+        write_early_table,   write_early_index, write_table,        write_virtual, write_index,
+        write_table_trigger, write_view,        write_view_trigger, write_late,
     };
     CLEANUP(schema_release) struct schema schema = { 0 };
     enum status st = schema_load(&schema, d);

@@ -17,21 +17,21 @@
 
 enum {
     FORMAT_VERSION = 1,
-    LOOP_READERS_MAX = 64,         /* open reader connections of one loop */
-    READER_IDLE_MS = 60 * 1000,    /* a connection unused for so long is closed */
+    LOOP_READERS_MAX = 64,      /* open reader connections of one loop */
+    READER_IDLE_MS = 60 * 1000, /* a connection unused for so long is closed */
     WRITER_IDLE_MS = 60 * 1000,
-    POOL_READERS_MAX = 4,          /* kept per database for slow reads */
+    POOL_READERS_MAX = 4, /* kept per database for slow reads */
     CACHED_STATEMENTS = 64,
     READERS_CACHE_KIB = 20 * 1024, /* page caches of all loops' readers together */
     READER_CACHE_MIN_KIB = 512,
     POOL_READER_CACHE_KIB = 1024,
     WRITERS_CACHE_KIB = 16 * 1024, /* page caches of all writers together */
     WRITER_CACHE_MIN_KIB = 1024,
-    SNAPSHOT_MS = 2,               /* how long a loop keeps a read transaction open for the next read */
-    FAST_READ_NS = 1000 * 1000,    /* what a read may take on a loop */
-    SLOW_STRIKES = 16,             /* runs in the pool before a slow text is tried on the loop again */
-    GROUP_MAX = 512,               /* requests in one group commit */
-    QUEUE_MAX = 20000,             /* requests that may wait for one database */
+    SNAPSHOT_MS = 2,            /* how long a loop keeps a read transaction open for the next read */
+    FAST_READ_NS = 1000 * 1000, /* what a read may take on a loop */
+    SLOW_STRIKES = 16,          /* runs in the pool before a slow text is tried on the loop again */
+    GROUP_MAX = 512,            /* requests in one group commit */
+    QUEUE_MAX = 20000,          /* requests that may wait for one database */
 };
 
 enum request_kind { REQUEST_SQL, REQUEST_BEGIN, REQUEST_EXCLUSIVE };
@@ -40,10 +40,10 @@ enum request_kind { REQUEST_SQL, REQUEST_BEGIN, REQUEST_EXCLUSIVE };
 struct loop_reader {
     struct sql_conn *conn;
     struct database *db;
-    int epoch;            /* of the database when it was opened */
-    int schema_epoch;     /* of the database when it last loaded the schema */
+    int epoch;        /* of the database when it was opened */
+    int schema_epoch; /* of the database when it last loaded the schema */
     int64_t used_ms;
-    bool in_snapshot;     /* a read transaction is open, begun when database.changes was `snapshot` */
+    bool in_snapshot; /* a read transaction is open, begun when database.changes was `snapshot` */
     uint64_t snapshot;
     struct loop_reader *newer, *older;
 };
@@ -54,8 +54,8 @@ struct loop_state {
     struct loop *loop;
     struct loop_reader *newest, *oldest; /* open ones */
     int n_open;
-    int cache_kib;        /* of each open one */
-    bool releasing;       /* `release` will end the snapshots */
+    int cache_kib;  /* of each open one */
+    bool releasing; /* `release` will end the snapshots */
     uv_timer_t sweep, release;
     unsigned sweeps;
 };
@@ -71,7 +71,7 @@ enum writer_state { WRITER_IDLE, WRITER_DRAINING, WRITER_HELD };
 struct transaction {
     char id[UUID_LEN + 1];
     int64_t deadline_ns;
-    bool busy;      /* a statement or its end runs in the pool */
+    bool busy; /* a statement or its end runs in the pool */
     bool changed;
     struct database *db;
     struct job expire;
@@ -79,21 +79,21 @@ struct transaction {
 
 struct database {
     struct store *store;
-    struct database_info info;      /* guarded by store.catalog_lock */
+    struct database_info info; /* guarded by store.catalog_lock */
     char *dir, *path;
     _Atomic int refs;
-    _Atomic int epoch;              /* grows when open connections must be renewed */
-    _Atomic bool going;             /* its deletion waits for its turn */
+    _Atomic int epoch;  /* grows when open connections must be renewed */
+    _Atomic bool going; /* its deletion waits for its turn */
     _Atomic bool deleted;
-    _Atomic bool warm;              /* the file was opened once: recovered, in WAL mode, the numbers below known */
+    _Atomic bool warm; /* the file was opened once: recovered, in WAL mode, the numbers below known */
     _Atomic int64_t last_row_id, size_bytes;
     _Atomic uint64_t commit;
-    _Atomic uint64_t changes;       /* grows with each commit that changed the file: readers' snapshots age by it */
-    _Atomic int schema_epoch;       /* grows with each commit that changed the schema */
-    uint32_t schema_cookie;         /* SQLite's, after the last commit. Owned by: the drainer */
-    struct loop_reader *readers;    /* [n_loops] */
+    _Atomic uint64_t changes;    /* grows with each commit that changed the file: readers' snapshots age by it */
+    _Atomic int schema_epoch;    /* grows with each commit that changed the schema */
+    uint32_t schema_cookie;      /* SQLite's, after the last commit. Owned by: the drainer */
+    struct loop_reader *readers; /* [n_loops] */
 
-    pthread_mutex_t lock;           /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     enum writer_state state;
     struct sql_request *first, **link;
     int n_queued;
@@ -109,9 +109,9 @@ struct database {
     int64_t stats_ms;
     struct job drain, close;
 
-    bool listed_open;               /* in store.open; guarded by store.open_lock */
+    bool listed_open; /* in store.open; guarded by store.open_lock */
     struct database *next_open;
-    struct database *next_created;  /* catalog order; guarded by store.catalog_lock */
+    struct database *next_created; /* catalog order; guarded by store.catalog_lock */
     UT_hash_handle by_uuid, by_name;
 };
 
@@ -126,13 +126,13 @@ struct store {
     struct database *by_uuid, *by_name, *first, *last;
     size_t n_databases;
 
-    pthread_mutex_t create_lock;    /* one creation at a time; taken before any other */
+    pthread_mutex_t create_lock; /* one creation at a time; taken before any other */
     pthread_mutex_t control_lock;
     struct sql_conn *control;
 
-    pthread_mutex_t open_lock;      /* guards the list of databases whose writer may be open or held */
+    pthread_mutex_t open_lock; /* guards the list of databases whose writer may be open or held */
     struct database *open;
-    _Atomic int n_writers;          /* that are open */
+    _Atomic int n_writers; /* that are open */
 };
 
 /* run.c: runs the entries on one connection. With `shared` it is a reader: a statement that needs the writer ends it with
@@ -148,7 +148,8 @@ void request_finish(struct sql_request *r);
 struct database *database_new(struct store *s, const struct database_info *info);
 /* Opens the file once, so that it is recovered and its numbers are known. Blocking. */
 enum status database_warm(struct database *db, struct error *err) MUST_CHECK;
-enum status database_open_conn(struct database *db, enum sql_role role, struct sql_conn **ret, struct error *err) MUST_CHECK;
+enum status database_open_conn(struct database *db, enum sql_role role, struct sql_conn **ret,
+                               struct error *err) MUST_CHECK;
 /* Deals `all_kib` to n connections, rounded so that it changes seldom, at least least_kib. */
 int cache_share(int all_kib, int n, int least_kib);
 /* The writer's connection, opened or renewed when needed. By: whoever drains. */

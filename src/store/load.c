@@ -64,7 +64,8 @@ static const char *why_refused(struct slice text)
         const char *text;
     } words[] = {
         { SLICE_LIT("begin"), "cannot start a transaction within a transaction: SQLITE_ERROR" },
-        { SLICE_LIT("commit"), "cannot end the transaction that an import is: remove COMMIT from the file: SQLITE_ERROR" },
+        { SLICE_LIT("commit"),
+          "cannot end the transaction that an import is: remove COMMIT from the file: SQLITE_ERROR" },
         { SLICE_LIT("end"), "cannot end the transaction that an import is: remove END from the file: SQLITE_ERROR" },
         { SLICE_LIT("rollback"),
           "cannot roll back the transaction that an import is: remove ROLLBACK from the file: SQLITE_ERROR" },
@@ -183,9 +184,10 @@ static enum status check_foreign_keys(struct load *l)
 {
     if (dione_deferred_fks(l->db) <= 0)
         return STATUS_OK;
-    return error_set(l->err, STATUS_SQL, SQLITE_CONSTRAINT_FOREIGNKEY,
-                     "FOREIGN KEY constraint failed: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_FOREIGNKEY) (at the end "
-                     "of the file)");
+    return error_set(
+        l->err, STATUS_SQL, SQLITE_CONSTRAINT_FOREIGNKEY,
+        "FOREIGN KEY constraint failed: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_FOREIGNKEY) (at the end "
+        "of the file)");
 }
 
 enum status load_sql(struct sql_conn *c, int fd, struct progress *p, struct load_result *ret, struct error *err)

@@ -24,7 +24,7 @@
 
 enum {
     PAGE_BYTES = 4096,
-    STEP_PAGES = 1024,          /* copied between two looks at the cancel flag */
+    STEP_PAGES = 1024,                       /* copied between two looks at the cancel flag */
     LOCK_PAGE = 0x40000000 / PAGE_BYTES + 1, /* holds SQLite's locks, never data */
     CHECK_OPS = 100000,
     /* In the header on page 1. */
@@ -228,14 +228,16 @@ static enum status check_tables(struct check *k)
 
 static enum status check_content(struct check *k)
 {
-    enum status st = refuse_if_row(k, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok' LIMIT 1",
-                                   "it is damaged: ", "");
+    enum status st = refuse_if_row(
+        k, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok' LIMIT 1",
+        "it is damaged: ", "");
 
     if (st == STATUS_OK)
-        st = refuse_if_row(k,
-                           "SELECT name FROM sqlite_schema WHERE name LIKE '\\_cf\\_%' ESCAPE '\\' OR tbl_name LIKE '\\_cf\\_%' "
-                           "ESCAPE '\\' LIMIT 1",
-                           "the name ", " begins with _cf_, which is reserved");
+        st = refuse_if_row(
+            k,
+            "SELECT name FROM sqlite_schema WHERE name LIKE '\\_cf\\_%' ESCAPE '\\' OR tbl_name LIKE '\\_cf\\_%' "
+            "ESCAPE '\\' LIMIT 1",
+            "the name ", " begins with _cf_, which is reserved");
     return st == STATUS_OK ? check_tables(k) : st;
 }
 
@@ -319,7 +321,7 @@ static enum status look_at_old(struct sql_conn *c, struct kept *ret, struct erro
 
 static void adapt_page_1(unsigned char *page, uint32_t pages, const struct kept *kept)
 {
-    put_be32(page + AT_PAGE_COUNT, pages); /* SQLite before 3.7 left it wrong */
+    put_be32(page + AT_PAGE_COUNT, pages);              /* SQLite before 3.7 left it wrong */
     page[AT_WRITE_VERSION] = page[AT_READ_VERSION] = 2; /* WAL */
     put_be32(page + AT_SCHEMA_COOKIE, (uint32_t)kept->schema_version + 1);
     put_be32(page + AT_USER_VERSION, kept->user_version);
@@ -404,7 +406,8 @@ static enum status apply_fd(struct sql_conn *c, int fd, int64_t size, struct pro
         return st;
     int rc = dione_dbpage_enable(sql_conn_handle(c));
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(sql_conn_handle(c), "INSERT INTO sqlite_dbpage(pgno, data) VALUES(?, ?)", -1, &insert, NULL);
+        rc = sqlite3_prepare_v2(sql_conn_handle(c), "INSERT INTO sqlite_dbpage(pgno, data) VALUES(?, ?)", -1, &insert,
+                                NULL);
     if (rc != SQLITE_OK)
         return sql_error(c, rc, err);
     struct copy copy = { c, insert, fd, (uint32_t)(size / PAGE_BYTES), p, err };

@@ -45,7 +45,7 @@ static bool is_empty_dir(const char *dir, const char *name)
     while (d && entries < 3 && readdir(d))
         entries++;
     if (d)
-        (void)closedir(d); /* was only read */
+        (void)closedir(d);    /* was only read */
     return d && entries <= 2; /* "." and ".." */
 }
 
@@ -71,9 +71,10 @@ static enum status check_is_ours(const char *dir, struct error *err)
     free(control);
     for (struct dirent *e; d && st == STATUS_OK && (e = readdir(d));)
         if (!may_be_ours(dir, e->d_name))
-            st = error_set(err, STATUS_INVALID, 0,
-                           "%s is not a data directory of Dione, and not empty (it holds %s): choose another with --data",
-                           dir, e->d_name);
+            st = error_set(
+                err, STATUS_INVALID, 0,
+                "%s is not a data directory of Dione, and not empty (it holds %s): choose another with --data", dir,
+                e->d_name);
     if (d)
         (void)closedir(d); /* was only read */
     return st;
@@ -284,7 +285,8 @@ enum status store_open(const struct store_options *opt, struct store **ret, stru
         return st;
     }
     s->write_pool = pool_new(&(struct pool_options){ .name = "write", .max_threads = WRITE_THREADS });
-    s->read_pool = pool_new(&(struct pool_options){ .name = "slow-read", .max_threads = READ_THREADS, .nice = SLOW_READ_NICE });
+    s->read_pool = pool_new(
+        &(struct pool_options){ .name = "slow-read", .max_threads = READ_THREADS, .nice = SLOW_READ_NICE });
     s->job_pool = pool_new(&(struct pool_options){ .name = "job", .max_threads = JOB_THREADS, .nice = SLOW_READ_NICE });
     start_sweeps(s);
     *ret = s;

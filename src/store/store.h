@@ -19,8 +19,8 @@ struct store;
 struct database;
 
 struct store_options {
-    const char *dir;            /* data directory; made when missing */
-    struct loop *loops;         /* [0..n_loops); must outlive the store */
+    const char *dir;    /* data directory; made when missing */
+    struct loop *loops; /* [0..n_loops); must outlive the store */
     int n_loops;
     uint64_t max_database_bytes;
     int64_t statement_limit_ms; /* for a whole request */
@@ -51,17 +51,17 @@ size_t store_max_result_bytes(const struct store *s);
 struct pool *store_job_pool(struct store *s);
 /* The catalog's own connection, for control tables (tokens, usage). fn runs alone on it, inside one durable
  * transaction that is rolled back when it returns an error. Blocking. */
-enum status store_control(struct store *s, enum status (*fn)(struct sqlite3 *db, void *arg, struct error *err), void *arg,
-                          struct error *err) MUST_CHECK;
+enum status store_control(struct store *s, enum status (*fn)(struct sqlite3 *db, void *arg, struct error *err),
+                          void *arg, struct error *err) MUST_CHECK;
 
 /* ---- the catalog ---- */
 
 struct database_info {
     char uuid[UUID_LEN + 1];
     char name[256];
-    int64_t created_ms;   /* wall clock */
+    int64_t created_ms; /* wall clock */
     enum sql_profile profile;
-    char region[16];      /* upper case, "" when none was asked for */
+    char region[16]; /* upper case, "" when none was asked for */
     char jurisdiction[16];
     char replication[16]; /* "disabled" or "auto": kept and returned, nothing else */
 };
@@ -106,21 +106,21 @@ struct sql_entry {
 
 /* Filled by the caller up to `done`; owned by the store until done is called or store_run returns true. */
 struct sql_request {
-    struct database *db;       /* a reference of the caller's that outlives the request */
+    struct database *db; /* a reference of the caller's that outlives the request */
     const struct sql_entry *entries;
     size_t n;
     enum sql_format format;
-    bool read_only;            /* the caller may only read: anything else is FORBIDDEN */
-    _Atomic bool cancelled;    /* nobody waits any more: a slow read may end early. Writes are not undone */
-    struct loop *loop;         /* the caller's */
+    bool read_only;                      /* the caller may only read: anything else is FORBIDDEN */
+    _Atomic bool cancelled;              /* nobody waits any more: a slow read may end early. Writes are not undone */
+    struct loop *loop;                   /* the caller's */
     void (*done)(struct sql_request *r); /* on `loop` */
 
     /* The answer. */
-    struct buf out;            /* what was in it stays; behind it come the result objects, separated by commas */
+    struct buf out; /* what was in it stays; behind it come the result objects, separated by commas */
     enum status status;
-    struct error *err;         /* the caller's; filled unless OK */
+    struct error *err; /* the caller's; filled unless OK */
     size_t n_results;
-    uint64_t commit;           /* the database's commit number that the answer has seen */
+    uint64_t commit; /* the database's commit number that the answer has seen */
 
     /* The store's own. */
     struct job job;

@@ -23,13 +23,14 @@ static enum status read_secret(int fd, const char *path, char ret[TOKEN_SECRET_M
     if (n < 0 || fstat(fd, &info) != 0)
         return error_errno(err, errno, "cannot read %s", path);
     if (info.st_mode & 077)
-        log_line(LOG_WARN, "%s can be read by others: chmod 600 it, and replace the token if one of them shouldn't have it",
+        log_line(LOG_WARN,
+                 "%s can be read by others: chmod 600 it, and replace the token if one of them shouldn't have it",
                  path);
     struct slice secret = slice_trim(slice_of(text, (size_t)n));
     if (secret.len < TOKEN_MIN_LEN || secret.len > TOKEN_SECRET_MAX)
         return error_set(err, STATUS_INVALID, 0,
-                         "%s holds no token of %d to %d characters; remove it and a new one is made", path, TOKEN_MIN_LEN,
-                         TOKEN_SECRET_MAX);
+                         "%s holds no token of %d to %d characters; remove it and a new one is made", path,
+                         TOKEN_MIN_LEN, TOKEN_SECRET_MAX);
     memcpy(ret, secret.ptr, secret.len);
     ret[secret.len] = '\0';
     return STATUS_OK;

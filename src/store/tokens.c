@@ -24,8 +24,8 @@
 #include <uthash.h>
 
 enum {
-    CACHE_MS = 1000, /* a cached check is repeated after it, which also notes the use */
-    FAILURE_MS = 50, /* one failed check in so many is answered in full, ... */
+    CACHE_MS = 1000,                     /* a cached check is repeated after it, which also notes the use */
+    FAILURE_MS = 50,                     /* one failed check in so many is answered in full, ... */
     FAILURE_BURST_MS = 100 * FAILURE_MS, /* ... after the first hundred */
 };
 
@@ -144,10 +144,11 @@ static enum status insert_row(sqlite3 *db, const struct token *token, struct err
 {
     char hex[SHA256_HEX_LEN + 1];
     sqlite3_stmt *stmt CLEANUP(control_finish) = NULL;
-    enum status st = control_prepare(db,
-                                     "INSERT INTO tokens(id, name, sha256, scope, database, created_at, expires_at, is_root) "
-                                     "VALUES(?1, ?2, ?3, ?4, nullif(?5, ''), ?6, ?7, ?8)",
-                                     &stmt, err);
+    enum status st = control_prepare(
+        db,
+        "INSERT INTO tokens(id, name, sha256, scope, database, created_at, expires_at, is_root) "
+        "VALUES(?1, ?2, ?3, ?4, nullif(?5, ''), ?6, ?7, ?8)",
+        &stmt, err);
     if (st != STATUS_OK)
         return st;
     hex_encode(token->digest, SHA256_BYTES, hex);
@@ -257,16 +258,18 @@ static enum status load_row(struct tokens *t, sqlite3_stmt *row, struct error *e
 static enum status load(sqlite3 *db, void *arg, struct error *err)
 {
     sqlite3_stmt *stmt CLEANUP(control_finish) = NULL;
-    enum status st = control_exec(db,
-                                  "CREATE TABLE IF NOT EXISTS tokens(id TEXT PRIMARY KEY, name TEXT NOT NULL, "
-                                  "sha256 TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, database TEXT, created_at INTEGER NOT NULL, "
-                                  "expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER, is_root INTEGER NOT NULL) STRICT",
-                                  err);
+    enum status st = control_exec(
+        db,
+        "CREATE TABLE IF NOT EXISTS tokens(id TEXT PRIMARY KEY, name TEXT NOT NULL, "
+        "sha256 TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, database TEXT, created_at INTEGER NOT NULL, "
+        "expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER, is_root INTEGER NOT NULL) STRICT",
+        err);
     if (st == STATUS_OK)
-        st = control_prepare(db,
-                             "SELECT id, name, sha256, scope, database, created_at, expires_at, revoked_at, last_used_at, "
-                             "is_root FROM tokens ORDER BY created_at, rowid",
-                             &stmt, err);
+        st = control_prepare(
+            db,
+            "SELECT id, name, sha256, scope, database, created_at, expires_at, revoked_at, last_used_at, "
+            "is_root FROM tokens ORDER BY created_at, rowid",
+            &stmt, err);
     for (bool has_row = true; st == STATUS_OK && has_row;) {
         st = control_step(stmt, &has_row, err);
         if (st == STATUS_OK && has_row)
@@ -394,8 +397,9 @@ static enum status check(struct tokens *t, struct slice secret, int64_t now_ms, 
     enum status st = STATUS_OK;
 
     if (!secret.ptr)
-        return error_set(err, STATUS_UNAUTH, 0,
-                         "Authentication error: send the token as \"Authorization: Bearer TOKEN\" or \"X-API-Key: TOKEN\"");
+        return error_set(
+            err, STATUS_UNAUTH, 0,
+            "Authentication error: send the token as \"Authorization: Bearer TOKEN\" or \"X-API-Key: TOKEN\"");
     /* Looking up by digest takes a time that depends on the digest; which tells nothing about any secret. */
     sha256(secret, digest);
     pthread_rwlock_rdlock(&t->lock);
@@ -504,7 +508,8 @@ static enum status create_under_change(struct tokens *t, struct token_info *info
     if (t->n_usable >= TOKENS_MAX) {
         c.removed[0] = oldest_useless(t, false, now);
         if (!c.removed[0])
-            return error_set(err, STATUS_LIMIT, 0, "there are %d tokens, the most there can be: revoke some", TOKENS_MAX);
+            return error_set(err, STATUS_LIMIT, 0, "there are %d tokens, the most there can be: revoke some",
+                             TOKENS_MAX);
     }
     c.added = token_alloc(info, secret, now);
     if (!c.added)
@@ -515,8 +520,7 @@ static enum status create_under_change(struct tokens *t, struct token_info *info
     return st;
 }
 
-enum status tokens_create(struct tokens *t, struct token_info *info, char ret_secret[TOKEN_LEN + 1],
-                          struct error *err)
+enum status tokens_create(struct tokens *t, struct token_info *info, char ret_secret[TOKEN_LEN + 1], struct error *err)
 {
     char secret[TOKEN_LEN + 1];
 
@@ -596,8 +600,9 @@ static enum status check_root_secret(struct slice secret, struct error *err)
                          TOKEN_SECRET_MAX, secret.len);
     for (size_t i = 0; i < secret.len; i++)
         if (secret.ptr[i] <= ' ' || secret.ptr[i] > '~')
-            return error_set(err, STATUS_INVALID, 0,
-                             "DIONE_TOKEN can't be sent in a header: it may only have printable ASCII characters and no spaces");
+            return error_set(
+                err, STATUS_INVALID, 0,
+                "DIONE_TOKEN can't be sent in a header: it may only have printable ASCII characters and no spaces");
     return STATUS_OK;
 }
 
@@ -613,7 +618,8 @@ static enum status ensure_root_under_change(struct tokens *t, struct slice secre
     if (same && same->is_root && has_full_rights(same, now))
         return STATUS_OK;
     if (same && same->revoked_ms && others_have_full_rights(t, same, now)) {
-        log_line(LOG_WARN, "the token in DIONE_TOKEN or the token file was revoked and stays so: other tokens have full rights");
+        log_line(LOG_WARN,
+                 "the token in DIONE_TOKEN or the token file was revoked and stays so: other tokens have full rights");
         return STATUS_OK;
     }
     c.removed[0] = same;

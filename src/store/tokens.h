@@ -14,9 +14,9 @@
 struct tokens;
 
 enum {
-    TOKEN_NAME_MAX = 100,   /* bytes */
+    TOKEN_NAME_MAX = 100, /* bytes */
     TOKEN_SECRET_MAX = 512,
-    TOKENS_MAX = 10000,     /* that can be used */
+    TOKENS_MAX = 10000,        /* that can be used */
     TOKENS_REVOKED_MAX = 1000, /* remembered, to tell their users why they fail */
 };
 

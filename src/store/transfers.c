@@ -22,9 +22,9 @@
 enum {
     JOB_THREADS = 4,
     UPLOAD_THREADS = 2,
-    NICENESS = 5,                /* behind the loops when the machine is full */
+    NICENESS = 5, /* behind the loops when the machine is full */
     KEEP_MS = 60 * 60 * 1000,
-    UNPOLLED_MS = 60 * 1000,     /* then a running export is cancelled, as D1 does */
+    UNPOLLED_MS = 60 * 1000, /* then a running export is cancelled, as D1 does */
     UNPOLLED_IMPORT_MS = 600 * 1000,
     MAX_TRANSFERS = 1000,
 };
@@ -35,7 +35,7 @@ static const uint64_t max_kept_bytes = 32ULL << 30;
 struct waiter {
     struct loop_msg msg;
     uv_timer_t timer;
-    struct transfer *transfer;   /* a reference */
+    struct transfer *transfer; /* a reference */
     struct loop *loop;
     void (*fn)(void *arg);
     void *arg;
@@ -44,13 +44,13 @@ struct waiter {
 
 struct transfer {
     struct transfers *registry;
-    struct transfer *next;       /* newest first */
+    struct transfer *next; /* newest first */
     enum transfer_kind kind;
     char id[TRANSFER_ID_LEN + 1];
     char etag[MD5_HEX_LEN + 1];
     char *path;
-    struct database *db;         /* a reference */
-    struct dump_options dump;    /* owned copies */
+    struct database *db;      /* a reference */
+    struct dump_options dump; /* owned copies */
     struct progress progress;
     struct job job;
 
@@ -60,18 +60,18 @@ struct transfer {
     enum transfer_state state;
     int64_t touched_ms;
     char bookmark[BOOKMARK_LEN + 1];
-    uint64_t size;               /* of the file, once it is complete */
+    uint64_t size; /* of the file, once it is complete */
     struct load_result result;
     struct error err;
     struct waiter *waiters;
-    struct sql_conn *conn;       /* while its work runs: for interrupting it */
+    struct sql_conn *conn; /* while its work runs: for interrupting it */
 };
 
 struct transfers {
     struct store *store;
     struct pool *jobs, *uploads;
     char *dir;
-    pthread_mutex_t lock;        /* guards the rest and the transfers */
+    pthread_mutex_t lock; /* guards the rest and the transfers */
     struct transfer *first;
     size_t n;
     bool stopping;
@@ -423,8 +423,9 @@ static enum status import_sql_with(struct sql_conn *c, void *arg, struct error *
 static void record_import(struct transfer *x)
 {
     const struct load_result *r = &x->result;
-    struct sql_stmt_stats stats = { .count = 1, .duration_ns = (uint64_t)r->duration_ns, .rows_read = r->rows_read,
-                                    .rows_written = r->rows_written };
+    struct sql_stmt_stats stats = {
+        .count = 1, .duration_ns = (uint64_t)r->duration_ns, .rows_read = r->rows_read, .rows_written = r->rows_written
+    };
 
     store_record(x->db, SLICE_LIT("(import)"), &stats, true);
 }
@@ -438,8 +439,9 @@ static enum status import_sqlite_with(struct sql_conn *c, void *arg, struct erro
     enum status st = sqlite_file_apply(c, x->path, &x->progress, &size, err);
     set_conn(x, NULL);
     if (st == STATUS_OK)
-        x->result = (struct load_result){ .statements = 1, .size_after = size, .changed_db = true,
-                                          .duration_ns = clock_mono_ns() - started_ns };
+        x->result = (struct load_result){
+            .statements = 1, .size_after = size, .changed_db = true, .duration_ns = clock_mono_ns() - started_ns
+        };
     return st;
 }
 
@@ -514,7 +516,8 @@ static void work(struct job *job)
 
     /* What an interrupted statement says of itself is not the reason. */
     if (st != STATUS_OK && progress_is_cancelled(&x->progress))
-        st = error_set(&err, STATUS_STOPPING, 0, "%s was cancelled", x->kind == TRANSFER_IMPORT ? "The import" : "The export");
+        st = error_set(&err, STATUS_STOPPING, 0, "%s was cancelled",
+                       x->kind == TRANSFER_IMPORT ? "The import" : "The export");
     finish(x, st, commit, &err);
     transfer_unref(x);
 }
@@ -632,7 +635,8 @@ static struct transfer *find_uploaded(struct transfers *t, const struct database
 
     pthread_mutex_lock(&t->lock);
     for (x = t->first; x; x = x->next)
-        if (x->kind == TRANSFER_IMPORT && x->state == TRANSFER_UPLOADED && x->db == db && slice_eq(slice_cstr(x->etag), etag))
+        if (x->kind == TRANSFER_IMPORT && x->state == TRANSFER_UPLOADED && x->db == db &&
+            slice_eq(slice_cstr(x->etag), etag))
             break;
     if (x)
         x->refs++;

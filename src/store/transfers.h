@@ -40,9 +40,9 @@ struct transfer_view {
     enum transfer_state state;
     /* RUNNING: stands for the transfer and has a bookmark's form. DONE: of the commit that was exported or made. */
     char bookmark[BOOKMARK_LEN + 1];
-    uint64_t bytes, statements;  /* so far */
-    struct load_result result;   /* imports that are DONE */
-    struct error err;            /* FAILED */
+    uint64_t bytes, statements; /* so far */
+    struct load_result result;  /* imports that are DONE */
+    struct error err;           /* FAILED */
 };
 
 /* Empties <data>/tmp. Blocking; the store must outlive it. */
