@@ -262,6 +262,7 @@ void server_stop(struct server *s)
         transfers_cancel_all(s->api.transfers);
     if (s->http)
         http_server_drain(s->http, DRAIN_MS);
+    upkeep_stop(s->upkeep);
     transfers_drain(s->api.transfers);
     if (s->api.store)
         store_drain(s->api.store);

@@ -12,7 +12,8 @@ enum { EVERY_MS = 60 * 1000 };
 struct upkeep {
     struct api *api;
     struct loop *loop;
-    struct loop_msg start;
+    struct loop_msg start, stop;
+    uv_sem_t stopped;
     uv_timer_t timer;
     struct job job;
     _Atomic bool running;
@@ -54,6 +55,25 @@ static void start_timer(struct loop_msg *msg)
     uv_timer_init(&u->loop->uv, &u->timer);
     u->timer.data = u;
     uv_timer_start(&u->timer, on_timer, EVERY_MS, EVERY_MS);
+}
+
+static void stop_timer(struct loop_msg *msg)
+{
+    struct upkeep *u = CONTAINER_OF(msg, struct upkeep, stop);
+
+    uv_timer_stop(&u->timer);
+    uv_sem_post(&u->stopped);
+}
+
+void upkeep_stop(struct upkeep *u)
+{
+    if (!u)
+        return;
+    u->stop.deliver = stop_timer;
+    uv_sem_init(&u->stopped, 0);
+    loop_post(u->loop, &u->stop);
+    uv_sem_wait(&u->stopped);
+    uv_sem_destroy(&u->stopped);
 }
 
 struct upkeep *upkeep_start(struct api *api, struct loop *loop)
