@@ -98,7 +98,7 @@ bool http_request_keep(struct http_request *req) MUST_CHECK;
 bool http_request_keep_body(struct http_request *req) MUST_CHECK;
 /* In `begin`: the body goes to the sink; no total limit but `limit` bytes. */
 void http_request_stream(struct http_request *req, const struct http_sink *sink, uint64_t limit);
-/* The Content-Length, or -1 when the body is chunked. */
+/* The Content-Length, or -1 when the body is chunked. In `begin` only: later it counts what is still to come. */
 int64_t http_content_length(const struct http_request *req);
 /* Stop and go on taking the body. Pauses don't nest. Loop thread. */
 void http_body_pause(struct http_request *req);

@@ -2,6 +2,7 @@
 #include "sql/internal.h"
 
 #include "base/clock.h"
+#include "sql/wal_vfs.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -257,7 +258,8 @@ enum status sql_conn_open(const struct sql_conn_options *opt, struct sql_conn **
     c->max_cached = opt->cache_statements;
     if (opt->role != SQL_READER)
         flags |= SQLITE_OPEN_CREATE;
-    int rc = sqlite3_open_v2(opt->path, &c->db, flags, NULL);
+    bool writes = opt->role == SQL_WRITER || opt->role == SQL_IMPORTER;
+    int rc = sqlite3_open_v2(opt->path, &c->db, flags, writes ? wal_vfs_name() : NULL);
     enum status st = rc == SQLITE_OK ? set_up(c, opt, err) : sql_error(c, rc, err);
     if (st != STATUS_OK) {
         sql_conn_close(c);

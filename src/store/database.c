@@ -141,7 +141,7 @@ void database_list_open(struct database *db)
     pthread_mutex_unlock(&s->open_lock);
 }
 
-static enum status read_commit_number(struct database *db, struct sql_conn *c, struct error *err)
+static enum status read_commit_number(struct sql_conn *c, uint64_t *ret, struct error *err)
 {
     uint32_t low = 0, high = 0;
     int rc = dione_db_meta_get(sql_conn_handle(c), DIONE_META_USER_VERSION, &low);
@@ -150,7 +150,7 @@ static enum status read_commit_number(struct database *db, struct sql_conn *c, s
         rc = dione_db_meta_get(sql_conn_handle(c), DIONE_META_APPLICATION_ID, &high);
     if (rc != SQLITE_OK)
         return error_set(err, rc == SQLITE_IOERR ? STATUS_IO : STATUS_CORRUPT, rc, "%s", sqlite3_errstr(rc));
-    atomic_store(&db->commit, (uint64_t)high << 32 | low);
+    *ret = (uint64_t)high << 32 | low;
     return STATUS_OK;
 }
 
@@ -159,15 +159,17 @@ static enum status open_writer(struct database *db, struct error *err)
 {
     int epoch = atomic_load(&db->epoch);
     struct sql_conn *c = NULL;
+    uint64_t commit = 0;
     enum status st = database_open_conn(db, SQL_WRITER, &c, err);
 
     if (st == STATUS_OK)
-        st = read_commit_number(db, c, err);
+        st = read_commit_number(c, &commit, err);
     if (st != STATUS_OK) {
         sql_conn_close(c);
         return error_prefix(err, "Cannot open database '%s' (%s)", db->info.name, db->info.uuid);
     }
     struct database_view view;
+    atomic_store(&db->commit, commit);
     database_look(c, &view);
     database_note_change(db, &view);
     db->writer = c;
@@ -329,7 +331,7 @@ enum status store_snapshot(struct database *db, enum status (*fn)(struct sql_con
                            void *arg, uint64_t *ret_commit, struct error *err)
 {
     enum status st = database_warm(db, err);
-    uint32_t low = 0, high = 0;
+    uint64_t commit;
     int64_t ignored;
 
     if (st != STATUS_OK)
@@ -341,11 +343,12 @@ enum status store_snapshot(struct database *db, enum status (*fn)(struct sql_con
     st = sql_txn(c, SQL_BEGIN, err);
     if (st == STATUS_OK)
         st = sql_exec_i64(c, "SELECT count(*) FROM sqlite_schema", &ignored, err); /* takes the snapshot */
-    if (st == STATUS_OK && dione_db_meta_get(sql_conn_handle(c), DIONE_META_USER_VERSION, &low) == SQLITE_OK &&
-        dione_db_meta_get(sql_conn_handle(c), DIONE_META_APPLICATION_ID, &high) == SQLITE_OK && ret_commit)
-        *ret_commit = (uint64_t)high << 32 | low;
+    if (st == STATUS_OK)
+        st = read_commit_number(c, &commit, err);
     if (st == STATUS_OK)
         st = fn(c, arg, err);
+    if (st == STATUS_OK && ret_commit)
+        *ret_commit = commit;
     if (sql_conn_in_transaction(c))
         IGNORE_RESULT(sql_txn(c, SQL_ROLLBACK, NULL)); /* only ends a read */
     pool_reader_give(db, c);

@@ -119,11 +119,14 @@ static const char control_schema[] =
     " profile INTEGER NOT NULL, region TEXT NOT NULL, jurisdiction TEXT NOT NULL, replication TEXT NOT NULL);"
     "INSERT OR IGNORE INTO meta VALUES('format', 1);";
 
+/* Before anything is written: a later version's directory stays as it is. A new one has no table yet. */
 static enum status check_format(struct store *s, struct error *err)
 {
-    int64_t format = 0;
-    enum status st = sql_exec_i64(s->control, "SELECT value FROM meta WHERE key='format'", &format, err);
+    int64_t known = 0, format = FORMAT_VERSION;
+    enum status st = sql_exec_i64(s->control, "SELECT count(*) FROM sqlite_schema WHERE name='meta'", &known, err);
 
+    if (st == STATUS_OK && known)
+        st = sql_exec_i64(s->control, "SELECT value FROM meta WHERE key='format'", &format, err);
     if (st == STATUS_OK && format != FORMAT_VERSION)
         return error_set(err, STATUS_INVALID, 0,
                          "the data directory %s has format %lld; this version of dione knows format %d only", s->dir,
@@ -139,9 +142,11 @@ static enum status open_control(struct store *s, struct error *err)
 
     free(path);
     if (st == STATUS_OK)
+        st = check_format(s, err);
+    if (st == STATUS_OK)
         st = sql_exec(s->control, control_schema, err);
     if (st == STATUS_OK)
-        return check_format(s, err);
+        return STATUS_OK;
     return error_prefix(err, "cannot open the control database in %s", s->dir);
 }
 

@@ -173,7 +173,7 @@ static void idle_threads_leave_and_come_back_when_needed(void **state UNUSED)
             pool_submit(p, &jobs[i].job);
         }
         pthread_barrier_wait(&barrier);
-        WAIT_UNTIL(count_threads() == before);
+        WAIT_UNTIL(count_threads() <= before); /* fewer: one of an earlier test was still on its way out */
     }
     pool_free(p);
     pthread_barrier_destroy(&barrier);
@@ -184,7 +184,7 @@ static void a_pool_that_never_worked_has_no_threads(void **state UNUSED)
     int before = count_threads();
     struct pool *p = pool_new(&(struct pool_options){ .name = "unused", .max_threads = 3 });
 
-    assert_int_equal(count_threads(), before);
+    assert_true(count_threads() <= before);
     pool_free(p);
     pool_free(NULL);
 }
