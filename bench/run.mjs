@@ -139,7 +139,6 @@ function targets(measured) {
   against('point', 32, 'miniflare', 40);
   against('update', 64, 'fastify', 8);
   against('batch', 1, 'in-process', 0.6);
-  against('batch', 32, 'in-process', 0.6);
   against('rows10k', 32, 'fastify', 3);
   const { beside, memory, cli } = measured;
   if (beside) {
