@@ -294,11 +294,6 @@ static void read_chunk(struct job *job)
     loop_post(f->conn->share->loop, &f->msg);
 }
 
-static void on_file_head_written(uv_write_t *write, int rc)
-{
-    on_chunk_written(write, rc);
-}
-
 void http_respond_file(struct http_request *req, int status, const char *content_type, int fd, uint64_t size)
 {
     struct conn *c = conn_of(req);
@@ -322,7 +317,7 @@ void http_respond_file(struct http_request *req, int status, const char *content
     begin_answer(c);
     build_head(c, status, content_type, size);
     c->file = f;
-    if (!send_answer(c, on_file_head_written))
+    if (!send_answer(c, on_chunk_written))
         return;
     c->write.data = c;
     on_chunk_written(&c->write, c->state == CONN_CLOSED ? UV_EPIPE : 0);

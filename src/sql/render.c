@@ -21,14 +21,16 @@ static int last_of_name(struct sql_stmt *s, int from)
     return last;
 }
 
+/* Whether an earlier column has the name of this one. */
 static bool is_repeated(struct sql_stmt *s, int at)
 {
-    for (int i = 0; i < at; i++)
-        if (s->order[i].key_len && s->order[i].value >= at && last_of_name(s, i) >= at) {
-            const char *a = sqlite3_column_name(s->handle, i), *b = sqlite3_column_name(s->handle, at);
-            if (a && b && strcmp(a, b) == 0)
-                return true;
-        }
+    const char *name = sqlite3_column_name(s->handle, at);
+
+    for (int i = 0; name && i < at; i++) {
+        const char *other = sqlite3_column_name(s->handle, i);
+        if (other && strcmp(name, other) == 0)
+            return true;
+    }
     return false;
 }
 
