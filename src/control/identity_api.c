@@ -3,7 +3,7 @@
  * work with what is in the account.
  */
 #include "control/api.h"
-#include "d1/api.h"
+#include "api/api.h"
 
 #define ACCOUNT "{\"id\":\"local\",\"name\":\"Dione (local)\",\"type\":\"standard\"}"
 #define USER_ID "d10e0000000000000000000000000001"

@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 #include "control/api.h"
-#include "d1/api.h"
-#include "d1/credentials.h"
+#include "api/api.h"
+#include "api/credentials.h"
 #include "d1/databases.h"
 #include "d1/graphql.h"
 #include "d1/query.h"

@@ -4,7 +4,7 @@
 #include "control/routes.h"
 #include "control/upkeep.h"
 #include "base/log.h"
-#include "d1/api.h"
+#include "api/api.h"
 #include "d1/transfers.h"
 #include "http/server.h"
 #include "store/transfers.h"

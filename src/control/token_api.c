@@ -1,7 +1,7 @@
 /* token_api.c - tokens over HTTP. Each change waits for the disk, so all of it runs on the job pool. */
 #include "base/clock.h"
 #include "control/api.h"
-#include "d1/api.h"
+#include "api/api.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef DIONE_CONTROL_UPKEEP_H
 #define DIONE_CONTROL_UPKEEP_H
 
-#include "d1/api.h"
+#include "api/api.h"
 
 struct upkeep;
 

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "d1/api.h"
+#include "api/api.h"
 #include "store/transfers.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
  */
 #include "d1/transfers.h"
 
-#include "d1/api.h"
+#include "api/api.h"
 #include "store/transfers.h"
 
 #include <stdio.h>

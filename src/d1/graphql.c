@@ -6,7 +6,7 @@
 #include "d1/graphql.h"
 
 #include "base/clock.h"
-#include "d1/api.h"
+#include "api/api.h"
 #include "store/collect.h"
 
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include "d1/transfers.h"
 
 #include "base/digest.h"
-#include "d1/api.h"
+#include "api/api.h"
 #include "store/transfers.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
  */
 #include "d1/query.h"
 
-#include "d1/api.h"
+#include "api/api.h"
 
 #include <stdatomic.h>
 

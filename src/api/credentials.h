@@ -1,6 +1,6 @@
 /* credentials.h - where clients put their token. */
-#ifndef DIONE_D1_CREDENTIALS_H
-#define DIONE_D1_CREDENTIALS_H
+#ifndef DIONE_API_CREDENTIALS_H
+#define DIONE_API_CREDENTIALS_H
 
 #include "http/http.h"
 

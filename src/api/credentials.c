@@ -1,5 +1,5 @@
 /* credentials.c - see credentials.h. */
-#include "d1/credentials.h"
+#include "api/credentials.h"
 
 static struct slice bearer(struct slice value)
 {

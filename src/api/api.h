@@ -1,10 +1,10 @@
 /*
- * api.h - what the handlers of the REST API share: the application's state, and the way from a path to a database.
+ * api.h - what the handlers of all APIs share: the application's state, and the way from a path to a database.
  *
  * Handlers are named after their route (control/routes.c has the table). Each answers exactly once.
  */
-#ifndef DIONE_D1_API_H
-#define DIONE_D1_API_H
+#ifndef DIONE_API_API_H
+#define DIONE_API_API_H
 
 #include "http/envelope.h"
 #include "http/http.h"

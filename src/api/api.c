@@ -1,5 +1,5 @@
 /* api.c - see api.h. */
-#include "d1/api.h"
+#include "api/api.h"
 
 #include <stdarg.h>
 #include <stdio.h>
