@@ -113,6 +113,23 @@ enum status sql_txn(struct sql_conn *c, enum sql_txn op, struct error *err)
     return st;
 }
 
+enum status sql_own(struct sql_conn *c, int slot, const char *text, sqlite3_stmt **ret, struct error *err)
+{
+    if (!c->own[slot]) {
+        int rc = sqlite3_prepare_v3(c->db, text, -1, SQLITE_PREPARE_PERSISTENT, &c->own[slot], NULL);
+        if (rc != SQLITE_OK)
+            return sql_error(c, rc, err);
+    }
+    *ret = c->own[slot];
+    return STATUS_OK;
+}
+
+void sql_own_done(sqlite3_stmt *stmt)
+{
+    sqlite3_reset(stmt); /* repeats the error, which was reported */
+    sqlite3_clear_bindings(stmt);
+}
+
 void sql_conn_reset_state(struct sql_conn *c)
 {
     if (!c->state_set)
@@ -283,6 +300,8 @@ void sql_conn_close(struct sql_conn *c)
     cache_clear(c);
     for (int i = 0; i < SQL_N_TXN; i++)
         sqlite3_finalize(c->txn[i]);
+    for (int i = 0; i < SQL_OWN_SLOTS; i++)
+        sqlite3_finalize(c->own[i]);
     sqlite3_close(c->db);
     free(c);
 }

@@ -52,6 +52,7 @@ struct sql_conn {
     int wal_pages;
     uint64_t commits;
     sqlite3_stmt *txn[SQL_N_TXN];
+    sqlite3_stmt *own[SQL_OWN_SLOTS];
     int64_t size; /* bytes in use after the last statement of the running transaction; -1: not known */
 };
 

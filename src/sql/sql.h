@@ -13,8 +13,9 @@
 #include "base/error.h"
 #include "base/json.h"
 
-/* strict: what works here works on D1 and the other way round. wide: SQLite's own limits. */
-enum sql_profile { SQL_STRICT, SQL_WIDE };
+/* strict: what works here works on D1 and the other way round. wide: SQLite's own limits. own: no client's SQL comes here,
+ * only ours. */
+enum sql_profile { SQL_STRICT, SQL_WIDE, SQL_OWN };
 
 enum sql_role {
     SQL_READER,   /* never writes, never checkpoints */
@@ -34,6 +35,7 @@ struct sql_conn_options {
 };
 
 struct sql_conn;
+struct sqlite3_stmt;
 
 /* Opens (a writer also creates) the file in WAL mode. IO, CORRUPT, FULL: err names the file. */
 enum status sql_conn_open(const struct sql_conn_options *opt, struct sql_conn **ret, struct error *err) MUST_CHECK;
@@ -54,6 +56,15 @@ void sql_conn_set_profile(struct sql_conn *c, enum sql_profile profile);
 enum status sql_exec(struct sql_conn *c, const char *text, struct error *err) MUST_CHECK;
 /* The first column of the first row of fixed text of our own; 0 when there is no row. */
 enum status sql_exec_i64(struct sql_conn *c, const char *text, int64_t *ret, struct error *err) MUST_CHECK;
+
+enum { SQL_OWN_SLOTS = 16 };
+/*
+ * Fixed text of our own (with an OWN profile), prepared at its first use and kept under `slot`. The caller binds, steps and
+ * gives it back with sql_own_done; what is bound statically must live until then.
+ */
+enum status sql_own(struct sql_conn *c, int slot, const char *text, struct sqlite3_stmt **ret,
+                    struct error *err) MUST_CHECK;
+void sql_own_done(struct sqlite3_stmt *stmt);
 
 /* Transactions and savepoints, past the authorizer; kept prepared. A savepoint of ours never meets one of a client. */
 enum sql_txn {

@@ -1,26 +1,13 @@
-/*
- * catalog.c - which databases there are: rows in control.db, and the same in memory for look-ups.
- *
- * A database is made in a folder `.new-<uuid>`, and leaves through one called `.gone-<uuid>`; the row in control.db, written
- * in between, decides. So after a crash each such folder is known to be wanted (it gets its name) or not (it
- * goes), and a row never lacks its file. A folder without row and mark is nobody's business but a person's.
- */
+/* catalog.c - which D1 databases there are: rows in control.db, and the same in memory for look-ups. */
 #include "store/internal.h"
 
-#include "base/log.h"
 #include "store/control_sql.h"
+#include "store/folder.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define MARK_NEW ".new-"
-#define MARK_GONE ".gone-"
+static const struct store_kind kind_d1 = { .folder = "d1", .limited = true };
 
 /* ---- in memory ---- */
 
@@ -165,7 +152,7 @@ enum status catalog_load(struct store *s, struct error *err)
 
     while (st == STATUS_OK && (st = control_step(stmt, &has_row, err)) == STATUS_OK && has_row) {
         read_row(stmt, &info);
-        add_locked(s, database_new(s, &info));
+        add_locked(s, database_new(s, &kind_d1, &info));
     }
     return st;
 }
@@ -197,127 +184,34 @@ static bool name_is_valid(const char *name)
     return true;
 }
 
-static enum status sync_dir(const char *path, struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    enum status st = rc == 0 ? STATUS_OK : error_errno(err, errno, "cannot sync folder %s", path);
-
-    if (fd >= 0)
-        (void)close(fd); /* only synced */
-    return st;
-}
-
-/* d1/<mark><uuid> */
-static void marked_path(const struct store *s, const char *mark, const char *uuid, char ret[PATH_MAX])
-{
-    snprintf(ret, PATH_MAX, "%s/d1/%s%s", s->dir, mark, uuid);
-}
-
-static enum status rename_dir(const char *from, const char *to, struct error *err)
-{
-    if (rename(from, to) == 0)
-        return STATUS_OK;
-    return error_errno(err, errno, "cannot rename folder %s", from);
-}
-
-/* Only what we put there; what stays behind is reported. */
-static void remove_dir(const char *dir)
-{
-    static const char *const names[] = { "db.sqlite-wal", "db.sqlite-shm", "db.sqlite-journal", "db.sqlite" };
-    char path[PATH_MAX + 32];
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        if (unlink(path) != 0 && errno != ENOENT)
-            log_line(LOG_WARN, "cannot remove %s: %s; it is no longer needed", path, strerror(errno));
-    }
-    if (rmdir(dir) != 0 && errno != ENOENT)
-        log_line(LOG_WARN, "cannot remove %s: %s; it is no longer needed", dir, strerror(errno));
-}
-
-static enum status sync_parent(struct store *s, struct error *err)
-{
-    char parent[PATH_MAX];
-
-    snprintf(parent, sizeof(parent), "%s/d1", s->dir);
-    return sync_dir(parent, err);
-}
-
-/* The file as it will stay: WAL mode, one page, synced. */
-static enum status make_files(struct store *s, const struct database_info *info, struct error *err)
-{
-    char dir[PATH_MAX], path[PATH_MAX + 32];
-    struct sql_conn *c = NULL;
-
-    marked_path(s, MARK_NEW, info->uuid, dir);
-    snprintf(path, sizeof(path), "%s/db.sqlite", dir);
-    if (mkdir(dir, 0700) != 0)
-        return error_errno(err, errno, "cannot make folder %s", dir);
-    struct sql_conn_options opt = { .path = path, .role = SQL_WRITER, .profile = info->profile, .cache_kib = 64 };
-    enum status st = sql_conn_open(&opt, &c, err); /* choosing WAL mode writes page 1 */
-    sql_conn_close(c);
-    if (st == STATUS_OK)
-        st = sync_dir(dir, err);
-    if (st == STATUS_OK)
-        st = sync_parent(s, err);
-    return st;
-}
-
 /* Before the row there is only the marked folder; after it the database exists, whatever happens. */
-static enum status make_database(struct store *s, struct database_info *info, struct database **ret, struct error *err)
+enum status store_make(struct store *s, const struct store_kind *kind, const struct database_info *info,
+                       enum status (*insert_row)(sqlite3 *db, void *arg, struct error *err), void *arg,
+                       struct database **ret, struct error *err)
 {
-    char marked[PATH_MAX];
-    enum status st = make_files(s, info, err);
+    enum status st = database_folder_make(s, kind, info, err);
 
-    marked_path(s, MARK_NEW, info->uuid, marked);
-    if (st == STATUS_OK)
-        st = store_control(s, insert_row, info, err);
+    if (st != STATUS_OK)
+        return st;
+    st = store_control(s, insert_row, arg, err);
     if (st != STATUS_OK) {
-        remove_dir(marked);
+        database_folder_drop_new(s, kind, info->uuid);
         return st;
     }
-    struct database *db = database_new(s, info);
-    st = rename_dir(marked, db->dir, err);
-    if (st == STATUS_OK) {
-        *ret = db;
-        return st;
-    }
-    database_unref(db);
+    st = database_folder_keep(s, kind, info->uuid, err);
+    if (st == STATUS_OK)
+        *ret = database_new(s, kind, info);
     return st;
 }
 
-/* After a crash: see the top. */
-static void settle_folder(struct store *s, const char *mark, const char *name)
+static bool is_listed(void *arg, struct slice id)
 {
-    char marked[PATH_MAX], plain[PATH_MAX];
-    const char *uuid = name + strlen(mark);
-    struct error err;
-
-    marked_path(s, mark, uuid, marked);
-    marked_path(s, "", uuid, plain);
-    if (!find_locked(s, slice_cstr(uuid)))
-        remove_dir(marked);
-    else if (rename_dir(marked, plain, &err) != STATUS_OK)
-        log_line(LOG_ERROR, "%s", err.msg);
+    return find_locked(arg, id) != NULL; /* at the start there is nobody to lock out */
 }
 
 enum status catalog_settle(struct store *s, struct error *err)
 {
-    char parent[PATH_MAX];
-
-    snprintf(parent, sizeof(parent), "%s/d1", s->dir);
-    DIR *dir = opendir(parent);
-    if (!dir)
-        return error_errno(err, errno, "cannot read folder %s", parent);
-    for (struct dirent *e; (e = readdir(dir));) {
-        if (slice_starts(slice_cstr(e->d_name), SLICE_LIT(MARK_NEW)))
-            settle_folder(s, MARK_NEW, e->d_name);
-        else if (slice_starts(slice_cstr(e->d_name), SLICE_LIT(MARK_GONE)))
-            settle_folder(s, MARK_GONE, e->d_name);
-    }
-    (void)closedir(dir); /* was only read */
-    return STATUS_OK;
+    return store_settle(s, &kind_d1, is_listed, s, err);
 }
 
 static enum status reserve_name(struct store *s, const char *name, struct error *err)
@@ -344,7 +238,7 @@ enum status store_create(struct store *s, struct database_info *info, struct dat
     enum status st = reserve_name(s, info->name, err);
     struct database *db = NULL;
     if (st == STATUS_OK)
-        st = make_database(s, info, &db, err);
+        st = store_make(s, &kind_d1, info, insert_row, info, &db, err);
     if (st == STATUS_OK) {
         pthread_rwlock_wrlock(&s->catalog_lock);
         add_locked(s, db);
@@ -373,46 +267,68 @@ enum status store_update(struct store *s, struct database *db, const struct data
     return STATUS_OK;
 }
 
-static enum status take_out(struct sql_conn *c UNUSED, void *arg, struct error *err)
+static enum status forget(void *arg, struct error *err)
 {
     struct database *db = arg;
     struct store *s = db->store;
-    char gone[PATH_MAX];
+    enum status st = store_control(s, delete_row, db->info.uuid, err);
 
-    marked_path(s, MARK_GONE, db->info.uuid, gone);
-    enum status st = rename_dir(db->dir, gone, err);
-    if (st == STATUS_OK) {
-        st = store_control(s, delete_row, db->info.uuid, err);
-        if (st != STATUS_OK && rename(gone, db->dir) != 0)
-            log_line(LOG_ERROR, "cannot rename %s back: %s; the next start will", gone, strerror(errno));
-    }
     if (st != STATUS_OK)
         return st;
     pthread_rwlock_wrlock(&s->catalog_lock);
     remove_locked(s, db);
     pthread_rwlock_unlock(&s->catalog_lock);
-    atomic_store(&db->deleted, true);
     return STATUS_OK;
+}
+
+enum status store_delete(struct store *s UNUSED, struct database *db, struct error *err)
+{
+    enum status st = store_remove(db, forget, db, err);
+
+    if (st == STATUS_OK)
+        database_unref(db); /* the catalog's */
+    return st;
+}
+
+/* ---- removing, of any kind ---- */
+
+struct removal {
+    struct database *db;
+    enum status (*forget)(void *arg, struct error *err);
+    void *arg;
+};
+
+static enum status take_out(struct sql_conn *c UNUSED, void *arg, struct error *err)
+{
+    struct removal *removal = arg;
+    struct database *db = removal->db;
+    enum status st = database_folder_mark_gone(db->store, db->kind, db->info.uuid, err);
+
+    if (st != STATUS_OK)
+        return st;
+    st = removal->forget(removal->arg, err);
+    if (st != STATUS_OK)
+        database_folder_unmark_gone(db->store, db->kind, db->info.uuid);
+    else
+        atomic_store(&db->deleted, true);
+    return st;
 }
 
 /*
  * Takes its turn in the queue, so every write that came before is answered. Connections that still read keep the
  * unlinked files open until they close, which the sweep sees to.
  */
-enum status store_delete(struct store *s, struct database *db, struct error *err)
+enum status store_remove(struct database *db, enum status (*forget_row)(void *arg, struct error *err), void *arg,
+                         struct error *err)
 {
-    char gone[PATH_MAX];
-    enum status st;
+    struct removal removal = { db, forget_row, arg };
 
     if (atomic_exchange(&db->going, true))
         return error_set(err, STATUS_NODB, 0, "The database is being deleted");
-    st = store_turn(db, take_out, db, err);
-    if (st != STATUS_OK) {
+    enum status st = store_turn(db, take_out, &removal, err);
+    if (st == STATUS_OK)
+        database_folder_drop_gone(db->store, db->kind, db->info.uuid);
+    else
         atomic_store(&db->going, false);
-        return st;
-    }
-    marked_path(s, MARK_GONE, db->info.uuid, gone);
-    remove_dir(gone);
-    database_unref(db); /* the catalog's */
-    return STATUS_OK;
+    return st;
 }

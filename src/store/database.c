@@ -11,7 +11,7 @@
 
 /* ---- life ---- */
 
-struct database *database_new(struct store *s, const struct database_info *info)
+struct database *database_new(struct store *s, const struct store_kind *kind, const struct database_info *info)
 {
     struct database *db = calloc(1, sizeof(*db));
     struct buf text = { 0 };
@@ -19,13 +19,14 @@ struct database *database_new(struct store *s, const struct database_info *info)
     if (!db || !(db->readers = calloc((size_t)s->opt.n_loops, sizeof(*db->readers))))
         abort();
     db->store = s;
+    db->kind = kind;
     db->info = *info;
     db->refs = 1;
     db->link = &db->first;
     db->drain.run = drain_run;
     pthread_mutex_init(&db->lock, NULL);
     buf_reserve(&text, strlen(s->dir) + 64);
-    buf_printf(&text, "%s/d1/%s", s->dir, info->uuid);
+    buf_printf(&text, "%s/%s/%s", s->dir, kind->folder, info->uuid);
     db->dir = text.ptr;
     text = (struct buf){ 0 };
     buf_reserve(&text, strlen(db->dir) + 16);
@@ -61,6 +62,11 @@ const char *database_uuid(const struct database *db)
     return db->info.uuid; /* never changes */
 }
 
+struct database *store_known(struct store *s, const struct store_kind *kind, const struct database_info *info)
+{
+    return database_new(s, kind, info);
+}
+
 const char *database_dir(const struct database *db)
 {
     return db->dir;
@@ -94,7 +100,7 @@ enum status database_open_conn(struct database *db, enum sql_role role, struct s
         .path = db->path,
         .role = role,
         .profile = database_profile(db),
-        .max_bytes = db->store->opt.max_database_bytes,
+        .max_bytes = db->kind->limited ? db->store->opt.max_database_bytes : 0,
         .cache_statements = role == SQL_IMPORTER ? 0 : CACHED_STATEMENTS,
         .cache_kib = role == SQL_READER ? POOL_READER_CACHE_KIB : WRITERS_CACHE_KIB,
     };

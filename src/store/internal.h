@@ -79,6 +79,7 @@ struct transaction {
 
 struct database {
     struct store *store;
+    const struct store_kind *kind;
     struct database_info info; /* guarded by store.catalog_lock */
     char *dir, *path;
     _Atomic int refs;
@@ -90,6 +91,7 @@ struct database {
     _Atomic uint64_t commit;
     _Atomic uint64_t changes;    /* grows with each commit that changed the file: readers' snapshots age by it */
     _Atomic int schema_epoch;    /* grows with each commit that changed the schema */
+    unsigned n_run;              /* requests in the open transaction. Owned by: the drainer */
     uint32_t schema_cookie;      /* SQLite's, after the last commit. Owned by: the drainer */
     struct loop_reader *readers; /* [n_loops] */
 
@@ -145,7 +147,7 @@ void request_fail(struct sql_request *r, enum status st, const char *text);
 void request_finish(struct sql_request *r);
 
 /* database.c */
-struct database *database_new(struct store *s, const struct database_info *info);
+struct database *database_new(struct store *s, const struct store_kind *kind, const struct database_info *info);
 /* Opens the file once, so that it is recovered and its numbers are known. Blocking. */
 enum status database_warm(struct database *db, struct error *err) MUST_CHECK;
 enum status database_open_conn(struct database *db, enum sql_role role, struct sql_conn **ret,
@@ -188,7 +190,7 @@ enum status writer_commit(struct database *db, struct sql_conn *c, bool changed,
 enum status store_turn(struct database *db, enum status (*fn)(struct sql_conn *c, void *arg, struct error *err),
                        void *arg, struct error *err) MUST_CHECK;
 
-/* catalog.c */
+/* catalog.c: the D1 databases. */
 enum status catalog_load(struct store *s, struct error *err) MUST_CHECK;
 /* Names or removes what a crash left half made or half deleted. After catalog_load. */
 enum status catalog_settle(struct store *s, struct error *err) MUST_CHECK;

@@ -241,6 +241,10 @@ bool store_run(struct sql_request *r)
         request_fail(r, STATUS_NODB, "The database was deleted");
         return true;
     }
+    if (r->fn_writes) {
+        writer_enqueue(r, REQUEST_SQL);
+        return false;
+    }
     if (!atomic_load_explicit(&db->warm, memory_order_acquire)) {
         read_on_pool(r);
         return false;

@@ -146,9 +146,22 @@ static enum status run_entry(struct entry_run *e, struct slice text)
     return STATUS_OK;
 }
 
+static enum status run_fn(struct sql_conn *c, struct sql_request *r)
+{
+    r->status = r->fn(c, r);
+    r->failed = r->status != STATUS_OK;
+    if (r->failed)
+        r->out.len = r->out_start;
+    return r->status;
+}
+
 enum status run_entries(struct sql_conn *c, struct sql_request *r, const struct sql_shared_state *shared,
                         bool *ret_needs_writer)
 {
+    if (r->fn) {
+        *ret_needs_writer = false;
+        return run_fn(c, r);
+    }
     struct entry_run e = { .conn = c, .r = r, .shared = shared };
     enum status st = STATUS_OK;
     size_t n_run = 0;

@@ -96,6 +96,34 @@ enum status store_update(struct store *s, struct database *db, const struct data
 enum status store_list(struct store *s, struct slice filter, size_t offset, size_t limit, struct database ***ret,
                        size_t *ret_n, size_t *ret_total, struct error *err) MUST_CHECK;
 
+/* ---- databases that another catalog lists ---- */
+
+/* Lives as long as the store. */
+struct store_kind {
+    const char *folder; /* in the data directory */
+    const char *schema; /* SQL that a new file begins with; NULL: none */
+    bool limited;       /* by max_database_bytes */
+};
+
+/*
+ * Makes the database info->uuid, which must be new. insert_row runs in a transaction of the control database; from its
+ * commit on the database is there, also after a crash. The caller gets the first reference. Blocking.
+ */
+enum status store_make(struct store *s, const struct store_kind *kind, const struct database_info *info,
+                       enum status (*insert_row)(struct sqlite3 *db, void *arg, struct error *err), void *arg,
+                       struct database **ret, struct error *err) MUST_CHECK;
+/* The first reference to one that has a row. At the start. */
+struct database *store_known(struct store *s, const struct store_kind *kind, const struct database_info *info);
+/* Names or removes what a crash left half made or half deleted. At the start, once the rows are known. */
+enum status store_settle(struct store *s, const struct store_kind *kind, bool (*is_known)(void *arg, struct slice id),
+                         void *arg, struct error *err) MUST_CHECK;
+/*
+ * In a turn of the database's queue: `forget` deletes the row and what the catalog has in memory; then the files go. Requests
+ * that wait get NODB. The catalog's reference stays the caller's. Blocking.
+ */
+enum status store_remove(struct database *db, enum status (*forget)(void *arg, struct error *err), void *arg,
+                         struct error *err) MUST_CHECK;
+
 /* ---- running SQL ---- */
 
 struct sql_entry {
@@ -110,7 +138,18 @@ struct sql_request {
     const struct sql_entry *entries;
     size_t n;
     enum sql_format format;
-    bool read_only;                      /* the caller may only read: anything else is FORBIDDEN */
+    bool read_only; /* the caller may only read: anything else is FORBIDDEN */
+    /*
+     * Instead of entries: code of ours (kv/), on a connection of a database with the OWN profile. It may run again from the
+     * start, elsewhere; a reader's may return AGAIN while `may_retry` is set, and then runs in the pool. A writer's sets
+     * `wrote`, and can be one of many in a transaction.
+     */
+    enum status (*fn)(struct sql_conn *c, struct sql_request *r);
+    bool fn_writes;
+    bool fn_is_atomic; /* changes nothing when it fails: needs no savepoint */
+    /* Once its commit is durable and before anyone of the group is answered; on the thread that writes. */
+    void (*committed)(struct sql_request *r);
+    uint64_t serial; /* for fn on the writer: above that of everything that was committed in this database before */
     _Atomic bool cancelled;              /* nobody waits any more: a slow read may end early. Writes are not undone */
     struct loop *loop;                   /* the caller's */
     void (*done)(struct sql_request *r); /* on `loop` */
@@ -129,7 +168,7 @@ struct sql_request {
     int64_t deadline_ns, queued_ns;
     size_t out_start;
     int64_t ran_ns;
-    bool wrote, failed, may_retry;
+    bool wrote, failed, may_retry; /* fn sets the first and reads the last */
     int kind;
     struct transaction *transaction;
     int64_t transaction_ms;
@@ -138,7 +177,7 @@ struct sql_request {
 };
 
 /*
- * Runs all entries as one transaction: all or nothing. True: finished on the spot and `done` is not called. False: `done`
+ * Runs all entries, or fn, as one transaction: all or nothing. True: finished on the spot and `done` is not called. False: `done`
  * will be called. What entries point to must live until then. Loop thread of r->loop.
  */
 bool store_run(struct sql_request *r) MUST_CHECK;

@@ -130,6 +130,12 @@ static enum status check_deferred_keys(struct sql_conn *c, struct sql_request *r
                      "FOREIGN KEY constraint failed: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_FOREIGNKEY)");
 }
 
+/* The commit number to be, and the place in its transaction. */
+static uint64_t next_serial(struct database *db)
+{
+    return (atomic_load(&db->commit) + 1) * GROUP_MAX + db->n_run++;
+}
+
 /* Runs r inside the open transaction; leaves the verdict in r. */
 static void run_request(struct database *db, struct sql_request *r)
 {
@@ -137,6 +143,7 @@ static void run_request(struct database *db, struct sql_request *r)
     bool ignored;
 
     request_restart(r);
+    r->serial = next_serial(db);
     sql_conn_set_deadline(c, clock_mono_ns() + db->store->opt.statement_limit_ms * 1000000, false);
     enum status st = run_entries(c, r, NULL, &ignored);
     if (st == STATUS_OK)
@@ -165,6 +172,7 @@ static void run_alone(struct database *db, struct sql_request *r)
     struct sql_conn *c = db->writer;
     enum status st = sql_txn(c, SQL_BEGIN_IMMEDIATE, r->err);
 
+    db->n_run = 0;
     if (st == STATUS_OK) {
         run_request(db, r);
         st = r->status;
@@ -189,6 +197,10 @@ static enum group_result run_in_savepoint(struct database *db, struct sql_reques
 {
     struct sql_conn *c = db->writer;
 
+    if (r->fn_is_atomic) {
+        run_request(db, r);
+        return sql_conn_in_transaction(c) ? GROUP_RAN : GROUP_LOST;
+    }
     if (sql_txn(c, SQL_SAVEPOINT, r->err) != STATUS_OK) {
         r->failed = true;
         r->status = r->err->status;
@@ -226,6 +238,7 @@ static struct sql_request *run_transaction(struct database *db, struct sql_reque
     struct sql_request *r = first;
     bool changed = false, any = false;
 
+    db->n_run = 0;
     if (sql_txn(db->writer, SQL_BEGIN_IMMEDIATE, &err) != STATUS_OK) {
         for (; r; r = r->next)
             request_fail(r, err.status, err.msg);
@@ -262,6 +275,9 @@ static void answer(struct database *db, struct sql_request *first)
     /* Also a write that failed may have moved it, as on D1. */
     if (db->writer)
         atomic_store(&db->last_row_id, sqlite3_last_insert_rowid(sql_conn_handle(db->writer)));
+    for (struct sql_request *r = first; r; r = r->next)
+        if (r->committed && !r->failed)
+            r->committed(r);
     while (first) {
         struct sql_request *r = first;
         first = r->next;
