@@ -186,14 +186,14 @@ static bool name_is_valid(const char *name)
 
 /* Before the row there is only the marked folder; after it the database exists, whatever happens. */
 enum status store_make(struct store *s, const struct store_kind *kind, const struct database_info *info,
-                       enum status (*insert_row)(sqlite3 *db, void *arg, struct error *err), void *arg,
+                       enum status (*add_row)(sqlite3 *db, void *arg, struct error *err), void *arg,
                        struct database **ret, struct error *err)
 {
     enum status st = database_folder_make(s, kind, info, err);
 
     if (st != STATUS_OK)
         return st;
-    st = store_control(s, insert_row, arg, err);
+    st = store_control(s, add_row, arg, err);
     if (st != STATUS_OK) {
         database_folder_drop_new(s, kind, info->uuid);
         return st;

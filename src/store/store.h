@@ -106,11 +106,11 @@ struct store_kind {
 };
 
 /*
- * Makes the database info->uuid, which must be new. insert_row runs in a transaction of the control database; from its
+ * Makes the database info->uuid, which must be new. add_row runs in a transaction of the control database; from its
  * commit on the database is there, also after a crash. The caller gets the first reference. Blocking.
  */
 enum status store_make(struct store *s, const struct store_kind *kind, const struct database_info *info,
-                       enum status (*insert_row)(struct sqlite3 *db, void *arg, struct error *err), void *arg,
+                       enum status (*add_row)(struct sqlite3 *db, void *arg, struct error *err), void *arg,
                        struct database **ret, struct error *err) MUST_CHECK;
 /* The first reference to one that has a row. At the start. */
 struct database *store_known(struct store *s, const struct store_kind *kind, const struct database_info *info);
