@@ -67,7 +67,7 @@ struct worker_spec {
     size_t n_bindings;
     const struct slice *crons; /* as cron.h reads them */
     size_t n_crons;
-    const struct slice *routes; /* patterns such as "example.com/api/*" */
+    const struct slice *routes; /* patterns such as "example.com/api" and then a star */
     size_t n_routes;
     struct slice assets_id; /* the value of x-dione-assets for its files; absent: it has none */
     struct worker_limits limits;
