@@ -24,6 +24,7 @@ struct api {
     CURL *curl;
     struct curl_slist *json_headers, *plain_headers; /* with the token; without anything */
     int placeholder;                                 /* a socket that waits to be swapped; -1: none */
+    uint64_t failed_statement;                       /* see api_failed_statement */
 };
 
 /* ---- life ---- */
@@ -195,8 +196,11 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     struct transfer *t = user;
     struct slice value = slice_of(line, size * n), name = slice_cut(&value, ':');
 
+    value = value.ptr ? slice_trim(value) : value;
+    if (slice_eq_nocase(name, SLICE_LIT("x-dione-statement")) &&
+        !slice_to_u64(value, UINT32_MAX, &t->api->failed_statement))
+        t->api->failed_statement = 0;
     if (value.ptr && slice_eq_nocase(name, SLICE_LIT("etag"))) {
-        value = slice_trim(value);
         if (value.len >= 2 && value.ptr[0] == '"')
             value = slice_of(value.ptr + 1, value.len - 2);
         snprintf(t->etag, sizeof(t->etag), "%.*s", SLICE_FMT(value));
@@ -296,6 +300,9 @@ static enum status explain(const struct transfer *t, CURLcode rc, const char *de
         return error_set(err, STATUS_IO, 0, "cannot read the file that is uploaded");
     if (!detail[0])
         detail = t->api->lib->easy_strerror(rc);
+    if (rc == CURLE_COULDNT_CONNECT)
+        return error_set(err, STATUS_IO, (int)rc, "no answer from %s: %s\n`dione serve` starts a server",
+                         t->api->backend.place, detail);
     return error_set(err, STATUS_IO, (int)rc, "no answer from %s: %s", t->api->backend.place, detail);
 }
 
@@ -307,6 +314,7 @@ static enum status perform(struct transfer *t, struct error *err)
     char detail[CURL_ERROR_SIZE] = "";
     struct buf url = { 0 };
 
+    api->failed_statement = 0;
     buf_printf(&url, "%s%s", is_path ? api->backend.url : "", t->path_or_url);
     set_options(t, url.ptr, is_path);
     api->lib->easy_setopt(api->curl, CURLOPT_ERRORBUFFER, detail);
@@ -421,6 +429,11 @@ enum status api_call(struct api *api, const char *method, const char *path, stru
     struct transfer t = { .api = api, .method = method, .path_or_url = path, .body = body };
 
     return call(&t, ENVELOPE, ret, err);
+}
+
+size_t api_failed_statement(const struct api *api)
+{
+    return api->failed_statement;
 }
 
 enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret, struct error *err)

@@ -48,6 +48,8 @@ struct api_answer {
  */
 enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
                      struct error *err) MUST_CHECK;
+/* Of the last call that failed: which of its statements did, from 1; 0: the server does not say. */
+size_t api_failed_statement(const struct api *api);
 /* POST /graphql, whose answers have no envelope: result is "data". */
 enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret, struct error *err) MUST_CHECK;
 void api_answer_release(struct api_answer *a);

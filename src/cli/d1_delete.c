@@ -15,6 +15,7 @@ struct delete_options {
 static const struct option_row options[] = {
     { "skip-confirmation", 'y', OPT_FLAG, FIELD(yes), NULL, "do not ask", 0, 0 },
     { "yes", 0, OPT_FLAG, FIELD(yes), NULL, "the same", 0, 0 },
+    OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
 };
@@ -24,6 +25,19 @@ static enum status confirm(const struct session *s, const struct database *d, bo
     print_note("About to delete database '%.*s' (%.*s, %s).\nThis cannot be undone.", SLICE_FMT(d->name),
                SLICE_FMT(d->id), api_place(s->api));
     return ask("Ok to proceed?", true, ret, err); /* where nobody can be asked it goes on, as wrangler does */
+}
+
+static void print_deleted(const struct database *d)
+{
+    struct buf text = { 0 };
+
+    buf_append_cstr(&text, "{\"uuid\":");
+    json_write_text(&text, d->id);
+    buf_append_cstr(&text, ",\"name\":");
+    json_write_text(&text, d->name);
+    buf_append_cstr(&text, "}");
+    print_json(buf_slice(&text));
+    buf_release(&text);
 }
 
 static enum status run(struct invocation *in, struct error *err)
@@ -43,7 +57,9 @@ static enum status run(struct invocation *in, struct error *err)
         st = error_set(err, STATUS_STOPPING, 0, "not deleted (-y deletes without asking)");
     if (st == STATUS_OK)
         st = api_call(s.api, "DELETE", d.path, SLICE_NONE, &answer, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && o->common.json)
+        print_deleted(&d);
+    else if (st == STATUS_OK)
         printf("Deleted '%s' successfully.\n", in->args[0]);
     api_answer_release(&answer);
     database_release(&d);

@@ -32,6 +32,8 @@ static enum status run_command(struct session *s, const struct database *d, cons
     enum query_form form = o->common.json ? QUERY_OBJECTS : QUERY_ARRAYS;
 
     enum status st = query_send(s, d, form, slice_cstr(o->command), SLICE_NONE, &answer, err);
+    if (st != STATUS_OK)
+        query_name_failed(s, slice_cstr(o->command), err);
     if (st == STATUS_OK && o->common.json) {
         query_print_json(&answer);
     } else if (st == STATUS_OK) {
@@ -64,14 +66,18 @@ static void print_totals_json(const struct json *totals)
     buf_release(&text);
 }
 
-static void print_totals(const struct json *totals)
+static void print_totals(const char *file, const struct json *totals)
 {
     const struct json *meta = json_get(totals, "meta");
     char size[SIZE_TEXT_MAX];
-
-    size_text((uint64_t)json_double(json_get(meta, "size_after")), size);
     double n = json_double(json_get(totals, "num_queries"));
 
+    if (n == 0) {
+        printf("There was nothing to execute: %s holds no SQL statement.\n",
+               strcmp(file, "-") == 0 ? "standard input" : file);
+        return;
+    }
+    size_text((uint64_t)json_double(json_get(meta, "size_after")), size);
     printf("Executed %.0f %s in %.2f ms (%.0f rows read, %.0f rows written)\nThe database holds %s.\n", n,
            n == 1 ? "query" : "queries", json_double(json_get(meta, "duration")),
            json_double(json_get(meta, "rows_read")), json_double(json_get(meta, "rows_written")), size);
@@ -116,7 +122,7 @@ static enum status run_file(struct session *s, const struct database *d, const s
     else if (st == STATUS_OK && replaces)
         printf("Replaced the content of '%.*s' with %s.\n", SLICE_FMT(d->name), o->file);
     else if (st == STATUS_OK)
-        print_totals(json_get(answer.result, "result"));
+        print_totals(o->file, json_get(answer.result, "result"));
     api_answer_release(&answer);
     return st;
 }

@@ -27,6 +27,7 @@ static const struct option_row options[] = {
     { "no-schema", 0, OPT_FLAG, FIELD(no_schema), NULL, "only the rows", 0, 0 },
     { "no-data", 0, OPT_FLAG, FIELD(no_data), NULL, "only the schema", 0, 0 },
     { "skip-confirmation", 'y', OPT_FLAG, FIELD(yes), NULL, "as in wrangler; there is nothing to ask here", 0, 0 },
+    OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
 };
@@ -138,6 +139,25 @@ static enum status write_to(struct session *s, const struct database *d, const s
     return st;
 }
 
+static void print_exported(const struct database *d, const struct export_options *o, uint64_t size)
+{
+    struct buf text = { 0 };
+
+    if (!o->common.json) {
+        print_note("Exported '%.*s' to %s.", SLICE_FMT(d->name), o->output);
+        return;
+    }
+    buf_append_cstr(&text, "{\"database\":");
+    json_write_text(&text, d->name);
+    buf_append_cstr(&text, ",\"file\":");
+    json_write_cstr(&text, o->output);
+    buf_append_cstr(&text, ",\"size_bytes\":");
+    json_write_u64(&text, size);
+    buf_append_char(&text, '}');
+    print_json(buf_slice(&text));
+    buf_release(&text);
+}
+
 static enum status write_file(struct session *s, const struct database *d, const struct export_options *o,
                               struct error *err)
 {
@@ -147,11 +167,12 @@ static enum status write_file(struct session *s, const struct database *d, const
     if (st != STATUS_OK)
         return st;
     st = write_to(s, d, o, file.stream, err);
+    off_t size = st == STATUS_OK ? ftello(file.stream) : 0;
     if (st == STATUS_OK)
         st = new_file_commit(&file, err);
     new_file_release(&file);
     if (st == STATUS_OK)
-        print_note("Exported '%.*s' to %s.", SLICE_FMT(d->name), o->output);
+        print_exported(d, o, size > 0 ? (uint64_t)size : 0); /* a pipe has no position */
     return st;
 }
 
@@ -163,6 +184,8 @@ static enum status check(const struct export_options *o, struct error *err)
         return error_set(err, STATUS_INVALID, 0, "--format is sql or sqlite, not '%s'", o->format);
     if (o->no_schema && o->no_data)
         return error_set(err, STATUS_INVALID, 0, "with --no-schema and --no-data nothing is left to export");
+    if (o->common.json && strcmp(o->output, "-") == 0)
+        return error_set(err, STATUS_INVALID, 0, "--json and --output - would mix two things on standard output");
     if (is_sqlite(o) && (o->tables.n || o->no_schema || o->no_data))
         return error_set(err, STATUS_INVALID, 0,
                          "--format sqlite is the whole database; --table, --no-schema and "

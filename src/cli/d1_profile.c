@@ -1,15 +1,17 @@
 /* d1_profile.c - `dione d1 profile`: which limits a database has. */
 #include "cli/d1.h"
-#include "cli/session.h"
+#include "cli/query.h"
 
 #include <stdio.h>
 
 static const struct option_row options[] = {
+    OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
 };
 
-static enum status set_profile(struct session *s, const struct database *d, const char *profile, struct error *err)
+static enum status set_profile(struct session *s, const struct database *d, const char *profile, bool json,
+                               struct error *err)
 {
     struct api_answer answer = { 0 };
     struct buf body = { 0 };
@@ -18,7 +20,9 @@ static enum status set_profile(struct session *s, const struct database *d, cons
     json_write_cstr(&body, profile);
     buf_append_char(&body, '}');
     enum status st = api_call(s->api, "PATCH", d->path, buf_slice(&body), &answer, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK && json)
+        query_print_json(&answer);
+    else if (st == STATUS_OK)
         printf("'%.*s' has the %s profile now.\n", SLICE_FMT(d->name), profile);
     api_answer_release(&answer);
     buf_release(&body);
@@ -37,7 +41,7 @@ static enum status run(struct invocation *in, struct error *err)
     if (st == STATUS_OK)
         st = database_find(&s, in->args[0], &d, err);
     if (st == STATUS_OK)
-        st = set_profile(&s, &d, in->args[1], err);
+        st = set_profile(&s, &d, in->args[1], common->json, err);
     database_release(&d);
     session_close(&s);
     return st;

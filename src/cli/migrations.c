@@ -32,8 +32,15 @@ static const struct option_row options[] = {
     { 0 },
 };
 
+static const struct option_row list_options[] = {
+    OPTION_JSON,
+    OPTIONS_COMMON,
+    { 0 },
+};
+
 static const struct option_row apply_options[] = {
     { "yes", 'y', OPT_FLAG, FIELD(yes), NULL, "do not ask", 0, 0 },
+    OPTION_JSON,
     OPTIONS_COMMON,
     { 0 },
 };
@@ -274,10 +281,27 @@ static void work_release(struct work *w)
     session_close(&w->session);
 }
 
+static const char *const state_words[] = { [WAITING] = "waiting", [APPLIED] = "applied", [FAILED] = "failed" };
+
+/* For programs: [{"name":"0001_a.sql","status":"applied"}] */
+static void print_files_json(const struct migration_files *files, enum state state)
+{
+    struct buf text = { 0 };
+
+    buf_append_char(&text, '[');
+    for (size_t i = 0; i < files->n; i++) {
+        buf_append_cstr(&text, i ? ",{\"name\":" : "{\"name\":");
+        json_write_cstr(&text, files->names[i]);
+        buf_printf(&text, ",\"status\":\"%s\"}", state_words[state]);
+    }
+    buf_append_char(&text, ']');
+    print_json(buf_slice(&text));
+    buf_release(&text);
+}
+
 /* `n_done` of them are applied, and the one after those failed when `failed`. */
 static void print_files(const struct migration_files *files, bool with_status, size_t n_done, bool failed)
 {
-    static const char *const words[] = { [WAITING] = "waiting", [APPLIED] = "applied", [FAILED] = "failed" };
     struct table t;
 
     table_init(&t);
@@ -288,7 +312,7 @@ static void print_files(const struct migration_files *files, bool with_status, s
         enum state state = i < n_done ? APPLIED : i == n_done && failed ? FAILED : WAITING;
         table_add_text(&t, slice_cstr(files->names[i]));
         if (with_status)
-            table_add_text(&t, slice_cstr(words[state]));
+            table_add_text(&t, slice_cstr(state_words[state]));
     }
     table_print(&t);
     table_release(&t);
@@ -300,7 +324,9 @@ static enum status run_list(struct invocation *in, struct error *err)
     struct work w = { 0 };
 
     enum status st = work_open(&o->common, in->args[0], &w, err);
-    if (st == STATUS_OK && w.files.n == 0)
+    if (st == STATUS_OK && o->common.json)
+        print_files_json(&w.files, WAITING);
+    else if (st == STATUS_OK && w.files.n == 0)
         printf("No migrations to apply!\n");
     else if (st == STATUS_OK) {
         printf("Migrations to be applied:\n");
@@ -326,13 +352,15 @@ static enum status apply_one(struct work *w, const char *name, struct error *err
         sql_append_text(&sql, slice_cstr(name));
         buf_append_cstr(&sql, ");");
         st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
+        if (st != STATUS_OK)
+            query_name_failed(&w->session, buf_slice(&sql), err);
     }
     buf_release(&sql);
     api_answer_release(&answer);
-    return st == STATUS_OK ? st : error_prefix(err, "migration %s failed", name);
+    return st == STATUS_OK ? st : error_prefix(err, "migration %s failed, and nothing of it was applied", name);
 }
 
-static enum status apply_all(struct work *w, struct error *err)
+static enum status apply_all(struct work *w, bool json, struct error *err)
 {
     enum status st = STATUS_OK;
     size_t done = 0;
@@ -342,8 +370,11 @@ static enum status apply_all(struct work *w, struct error *err)
         if (st != STATUS_OK)
             break;
     }
-    print_files(&w->files, true, done, st != STATUS_OK);
-    return st;
+    if (json && st == STATUS_OK)
+        print_files_json(&w->files, APPLIED);
+    else if (!json)
+        print_files(&w->files, true, done, st != STATUS_OK);
+    return st; /* for programs, too, the error names the file; those before it are applied */
 }
 
 static enum status confirm(const struct work *w, bool *ret, struct error *err)
@@ -360,16 +391,16 @@ static enum status run_apply(struct invocation *in, struct error *err)
 {
     const struct migrations_options *o = in->options;
     struct work w = { 0 };
-    bool ok = o->yes;
+    bool json = o->common.json, ok = o->yes || json; /* programs are not asked */
 
     enum status st = work_open(&o->common, in->args[0], &w, err);
-    if (st == STATUS_OK && w.files.n == 0)
+    if (st == STATUS_OK && w.files.n == 0 && !json)
         printf("No migrations to apply!\n");
     else if (st == STATUS_OK) {
         if (!ok)
             st = confirm(&w, &ok, err);
         if (st == STATUS_OK && ok)
-            st = apply_all(&w, err);
+            st = apply_all(&w, json, err);
         else if (st == STATUS_OK)
             printf("Nothing was applied.\n");
     }
@@ -395,7 +426,7 @@ static const struct command list_command = {
     .args = "NAME",
     .min_args = 1,
     .max_args = 1,
-    .options = options,
+    .options = list_options,
     .options_size = sizeof(struct migrations_options),
     .run = run_list,
 };
@@ -410,7 +441,8 @@ static const struct command apply_command = {
     .options_size = sizeof(struct migrations_options),
     .run = run_apply,
     .notes = "Each migration takes effect as a whole or not at all; the first that fails ends the run.\n"
-             "Without a terminal nothing is asked: only n or no on standard input stops it.",
+             "Without a terminal nothing is asked: only n or no on standard input stops it.\n"
+             "With --json nothing is asked either.",
 };
 
 static const struct command *const commands[] = { &create_command, &list_command, &apply_command, NULL };

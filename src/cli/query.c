@@ -2,6 +2,7 @@
 #include "cli/query.h"
 
 #include "cli/print.h"
+#include "cli/statement.h"
 #include "cli/table.h"
 
 #include <stdlib.h>
@@ -24,6 +25,15 @@ enum status query_send(struct session *s, const struct database *d, enum query_f
     buf_release(&body);
     free(path);
     return st;
+}
+
+void query_name_failed(const struct session *s, struct slice sql, struct error *err)
+{
+    size_t number = api_failed_statement(s->api), line = number ? sql_line_of(sql, number) : 0;
+    const struct error was = *err;
+
+    if (line && sql_line_of(sql, 2))
+        (void)error_set(err, was.status, was.native, "%s (statement %zu, line %zu)", was.msg, number, line);
 }
 
 static const struct json *first_result(const struct api_answer *answer)

@@ -14,6 +14,12 @@ enum query_form { QUERY_OBJECTS, QUERY_ARRAYS };
 enum status query_send(struct session *s, const struct database *d, enum query_form form, struct slice sql,
                        struct slice param, struct api_answer *ret, struct error *err) MUST_CHECK;
 
+/*
+ * Says in err which statement of `sql` failed, and in which line, when there are several and the server knows:
+ * " (statement 2, line 4)" behind the text. Right after a query_send that failed.
+ */
+void query_name_failed(const struct session *s, struct slice sql, struct error *err);
+
 /* A table per statement that has columns; `answer` is of QUERY_ARRAYS. */
 void query_print_tables(const struct api_answer *answer);
 /* RFC 4180, with a heading line per statement; NULL is empty, a blob is its hex digits. QUERY_ARRAYS. */

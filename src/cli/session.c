@@ -1,6 +1,7 @@
 /* session.c - see session.h. */
 #include "cli/session.h"
 
+#include "base/ids.h"
 #include "cli/print.h"
 
 #include <ctype.h>
@@ -123,6 +124,10 @@ static enum status create(struct session *s, struct slice name, struct database 
 
     buf_append_cstr(&body, "{\"name\":");
     json_write_text(&body, name);
+    if (uuid_is_valid(d->entry.id)) { /* what else stands there, "local" say, names nothing */
+        buf_append_cstr(&body, ",\"uuid\":");
+        json_write_text(&body, d->entry.id);
+    }
     buf_append_char(&body, '}');
     enum status st = api_call(s->api, "POST", DATABASES_PATH, buf_slice(&body), &d->answer, err);
     buf_release(&body);

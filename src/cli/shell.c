@@ -1,9 +1,8 @@
 /*
  * shell.c - `dione shell`: SQL at a prompt, or from a pipe.
  *
- * Lines gather until SQLite calls them complete, then go as one request; a line that starts with '.' is a
- * command of the shell. At a prompt an error is shown and the session goes on; from a pipe the first one ends
- * it.
+ * Lines gather until SQLite calls them complete, then go, a request for each statement; a line that starts with '.'
+ * is a command of the shell. At a prompt an error is shown and the session goes on; from a pipe the first one ends it.
  */
 #include "cli/shell.h"
 
@@ -14,6 +13,7 @@
 #include "cli/query.h"
 #include "cli/statement.h"
 #include "cli/table.h"
+#include "cli/shell_transaction.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -27,6 +27,7 @@ static const char *const mode_names[] = { [MODE_TABLE] = "table", [MODE_JSON] = 
 struct shell {
     struct session session;
     struct database database;
+    struct shell_transaction transaction;
     struct line_editor *editor; /* NULL: lines come from a pipe */
     enum mode mode;
     bool timer, done;
@@ -110,6 +111,28 @@ static enum status run_sql(struct shell *sh, struct slice sql, struct error *err
             print_time(&answer, clock_mono_ns() - from);
     }
     api_answer_release(&answer);
+    shell_transaction_check(&sh->transaction, &sh->database, st, err);
+    return st;
+}
+
+static enum status run_statement(struct shell *sh, struct slice sql, struct error *err)
+{
+    enum shell_transaction_word word = shell_transaction_word(sql);
+    enum status st = STATUS_OK;
+
+    switch (word) {
+    case TRANSACTION_NO_WORD:
+        return run_sql(sh, sql, err);
+    case TRANSACTION_WORD_BEGIN:
+        st = shell_transaction_begin(&sh->transaction, &sh->session, &sh->database, err);
+        break;
+    case TRANSACTION_WORD_COMMIT:
+    case TRANSACTION_WORD_ROLLBACK:
+        st = shell_transaction_end(&sh->transaction, &sh->session, &sh->database, word == TRANSACTION_WORD_COMMIT, err);
+        break;
+    }
+    if (st == STATUS_OK && sh->editor)
+        print_note("ok");
     return st;
 }
 
@@ -126,7 +149,8 @@ static enum status print_help(struct shell *sh, struct slice arg, struct error *
            "  .mode table|json|csv     how rows are shown\n"
            "  .timer on|off            how long statements take\n"
            "  .help                    this\n"
-           "  .quit                    leave, as Ctrl-D does\n");
+           "  .quit                    leave, as Ctrl-D does\n"
+           "BEGIN; ... COMMIT; or ROLLBACK; holds a transaction open for up to 30 seconds (wide profile).\n");
     return STATUS_OK;
 }
 
@@ -263,7 +287,7 @@ static enum status run_each(struct shell *sh, struct error *err)
             n = strlen(rest);
         struct slice sql = slice_of(rest, n);
         if (sql_scan(sql).has_text)
-            st = run_sql(sh, slice_trim(sql), err);
+            st = run_statement(sh, slice_trim(sql), err);
         if (st == STATUS_OK && interrupt_requested())
             st = interrupt_error(err);
     }
@@ -277,10 +301,10 @@ static enum status finish_statement(struct shell *sh, struct error *err)
 
     if (sh->editor)
         remember_statement(sh);
-    if (!sh->editor && memchr(sql.len ? sql.ptr : "", '\0', sql.len) == NULL)
-        st = sql.len ? run_each(sh, err) : STATUS_OK;
-    else if (sql_scan(sql).has_text)
-        st = run_sql(sh, slice_trim(sql), err); /* with a NUL too: the server has the words for that */
+    if (sql.len && memchr(sql.ptr, '\0', sql.len))
+        st = run_sql(sh, slice_trim(sql), err); /* the server has the words for that */
+    else if (sql.len)
+        st = run_each(sh, err);
     buf_clear(&sh->statement);
     return st;
 }
@@ -346,16 +370,18 @@ static void converse(struct shell *sh, const char *name)
 {
     struct slice line = SLICE_NONE;
     int indent = strlen(name) > 3 ? (int)strlen(name) - 3 : 0;
-    char *prompt, *more;
+    char *prompt, *inside, *more;
 
-    if (asprintf(&prompt, "%s> ", name) < 0 || asprintf(&more, "%*s...> ", indent, "") < 0)
+    if (asprintf(&prompt, "%s> ", name) < 0 || asprintf(&inside, "%s*> ", name) < 0 ||
+        asprintf(&more, "%*s...> ", indent, "") < 0)
         abort();
     printf("%s (%s). SQL ends with ';', .help lists the other commands, Ctrl-D leaves.\n", name,
            api_place(sh->session.api));
     while (!sh->done) {
         struct error err = { 0 };
         fflush(stdout);
-        enum line_result got = line_editor_read(sh->editor, sh->statement.len ? more : prompt, &line);
+        const char *ready = shell_transaction_is_open(&sh->transaction) ? inside : prompt;
+        enum line_result got = line_editor_read(sh->editor, sh->statement.len ? more : ready, &line);
         if (got == LINE_END)
             break;
         if (got == LINE_DROPPED) {
@@ -369,6 +395,7 @@ static void converse(struct shell *sh, const char *name)
         end_output(st);
     }
     free(prompt);
+    free(inside);
     free(more);
 }
 
@@ -398,6 +425,21 @@ static enum status read_pipe(struct shell *sh, struct error *err)
     return st == STATUS_OK ? st : error_prefix(err, "line %" PRIu64, sh->statement_line);
 }
 
+/* Left open it would hold up all other writers until its time is over. */
+static enum status end_open_transaction(struct shell *sh, enum status st, struct error *err)
+{
+    struct error ignored;
+
+    if (!shell_transaction_is_open(&sh->transaction))
+        return st;
+    /* The server ends it by itself when this fails. */
+    IGNORE_RESULT(shell_transaction_end(&sh->transaction, &sh->session, &sh->database, false, &ignored));
+    if (st == STATUS_OK && !sh->editor)
+        return error_set(err, STATUS_INVALID, 0, "the input ended inside a transaction, without COMMIT: rolled back");
+    print_note("The open transaction was rolled back.");
+    return st;
+}
+
 static enum status run(struct invocation *in, struct error *err)
 {
     const struct common *common = in->options;
@@ -412,6 +454,7 @@ static enum status run(struct invocation *in, struct error *err)
             converse(&sh, in->args[0]);
         else
             st = read_pipe(&sh, err);
+        st = end_open_transaction(&sh, st, err);
     }
     line_editor_free(sh.editor);
     buf_release(&sh.statement);

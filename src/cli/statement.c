@@ -1,6 +1,8 @@
 /* statement.c - see statement.h. */
 #include "cli/statement.h"
 
+#include "sql/split.h"
+
 #include <sqlite3.h>
 
 /* The quote that ends what c begins; 0: it begins nothing. */
@@ -84,4 +86,33 @@ size_t sql_first_statement(char *text)
             return (size_t)(end - text) + 1;
     }
     return 0;
+}
+
+static size_t line_at(struct slice text, size_t offset)
+{
+    size_t line = 1;
+
+    for (size_t i = 0; i < offset && i < text.len; i++)
+        line += text.ptr[i] == '\n';
+    return line;
+}
+
+size_t sql_line_of(struct slice text, size_t number)
+{
+    struct split split;
+    struct split_statement found;
+    size_t line = 0;
+
+    split_init(&split);
+    char *room = split_room(&split, text.len);
+    if (room) {
+        memcpy(room, text.ptr, text.len);
+        split_fed(&split, text.len);
+        split_end(&split);
+        while (number && split_next(&split, &found, NULL) == SPLIT_STATEMENT)
+            if (--number == 0)
+                line = line_at(text, found.offset);
+    }
+    split_release(&split);
+    return line;
 }

@@ -26,5 +26,7 @@ struct sql_scan sql_scan(struct slice text);
 bool sql_is_complete(const char *text);
 /* The length of the first statement up to and with its ';'; 0: none is complete. `text` is as before afterwards. */
 size_t sql_first_statement(char *text);
+/* The line, from 1, on which statement `number` (from 1) begins; 0: there are fewer. Comments are no statements. */
+size_t sql_line_of(struct slice text, size_t number);
 
 #endif

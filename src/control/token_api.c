@@ -22,19 +22,37 @@ static void write_time(struct buf *b, const char *key, int64_t ms)
     }
 }
 
+/* The name for people; a database that was deleted since has none. */
+static void write_database(struct buf *b, struct store *store, const char *uuid)
+{
+    struct database *db = *uuid ? store_find(store, slice_cstr(uuid)) : NULL;
+    struct database_info info;
+
+    buf_append_cstr(b, ",\"database\":");
+    if (*uuid)
+        json_write_cstr(b, uuid);
+    else
+        buf_append_cstr(b, "null");
+    buf_append_cstr(b, ",\"database_name\":");
+    if (db) {
+        database_info(db, &info);
+        json_write_cstr(b, info.name);
+    } else {
+        buf_append_cstr(b, "null");
+    }
+    database_unref(db);
+}
+
 /* `secret` is NULL but for a token that was just made. */
-static void write_token(struct buf *b, const struct token_info *info, const char *secret)
+static void write_token(struct buf *b, struct store *store, const struct token_info *info, const char *secret)
 {
     buf_printf(b, "{\"id\":\"%s\"", info->grant.id);
     if (secret)
         buf_printf(b, ",\"token\":\"%s\"", secret);
     buf_append_cstr(b, ",\"name\":");
     json_write_cstr(b, info->name);
-    buf_printf(b, ",\"scope\":\"%s\",\"database\":", info->grant.can_write ? "write" : "read");
-    if (info->grant.database[0])
-        json_write_cstr(b, info->grant.database);
-    else
-        buf_append_cstr(b, "null");
+    buf_printf(b, ",\"scope\":\"%s\"", info->grant.can_write ? "write" : "read");
+    write_database(b, store, info->grant.database);
     write_time(b, "created_at", info->created_ms);
     write_time(b, "expires_at", info->expires_ms);
     write_time(b, "last_used_at", info->last_used_ms);
@@ -139,7 +157,7 @@ static enum status work_create(struct blocking_call *call)
     enum status st = tokens_create(api_of(call->req)->tokens, info, secret, &call->err);
 
     if (st == STATUS_OK)
-        write_token(&call->result, info, secret);
+        write_token(&call->result, api_of(call->req)->store, info, secret);
     return st;
 }
 
@@ -186,7 +204,7 @@ static enum status work_list(struct blocking_call *call)
     for (size_t i = 0; i < n; i++) {
         if (i)
             buf_append_char(&call->result, ',');
-        write_token(&call->result, &list[i], NULL);
+        write_token(&call->result, api_of(call->req)->store, &list[i], NULL);
     }
     buf_append_char(&call->result, ']');
     envelope_page_info(&call->info, p->page, p->per_page, n, total);

@@ -118,6 +118,19 @@ static enum status take_replication(const struct json *body, struct database_inf
     return take_word(v, "mode", modes, ARRAY_LEN(modes), false, info->replication, sizeof(info->replication), err);
 }
 
+/* A configuration may know the id already: what is made for it is then found by it. */
+static enum status take_id(const struct json *body, struct database_info *info, struct error *err)
+{
+    const struct json *v = json_get(body, "uuid");
+
+    if (!v || v->type == JSON_NULL)
+        return STATUS_OK;
+    if (v->type != JSON_STRING || !uuid_is_valid(v->text))
+        return invalid(err, "uuid must be a UUID in lower case");
+    copy_word(info->uuid, sizeof(info->uuid), v->text, false);
+    return STATUS_OK;
+}
+
 static enum status take_new(const struct json *body, struct database_info *info, struct error *err)
 {
     static const char *const regions[] = { "wnam", "enam", "weur", "eeur", "apac", "oc" };
@@ -130,8 +143,10 @@ static enum status take_new(const struct json *body, struct database_info *info,
     if (name->text.len > DATABASE_NAME_MAX || memchr(name->text.ptr, 0, name->text.len))
         return invalid(err, "name is too long or holds a NUL");
     copy_word(info->name, sizeof(info->name), name->text, false);
-    enum status st = take_word(body, "primary_location_hint", regions, ARRAY_LEN(regions), true, info->region,
-                               sizeof(info->region), err);
+    enum status st = take_id(body, info, err);
+    if (st == STATUS_OK)
+        st = take_word(body, "primary_location_hint", regions, ARRAY_LEN(regions), true, info->region,
+                       sizeof(info->region), err);
     if (st == STATUS_OK)
         st = take_word(body, "jurisdiction", jurisdictions, ARRAY_LEN(jurisdictions), false, info->jurisdiction,
                        sizeof(info->jurisdiction), err);

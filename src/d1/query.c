@@ -7,6 +7,7 @@
 #include "api/api.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 enum { TRANSACTION_DEFAULT_MS = 5000, TRANSACTION_MAX_MS = 30000 };
 
@@ -75,6 +76,17 @@ static enum status take_body(struct http_request *req, const struct json *body, 
 
 /* ---- the answer ---- */
 
+/* D1's texts do not say which of several statements failed; a header of our own does. */
+static void name_statement(struct query *q)
+{
+    char number[24];
+
+    if (!q->run.failed_at)
+        return;
+    snprintf(number, sizeof(number), "%zu", q->run.failed_at);
+    http_respond_header(q->req, "X-Dione-Statement", slice_cstr(number));
+}
+
 static void answer(struct query *q)
 {
     struct http_request *req = q->req;
@@ -83,6 +95,7 @@ static void answer(struct query *q)
     database_unref(q->run.db);
     if (q->run.status != STATUS_OK) {
         buf_release(&out);
+        name_statement(q);
         envelope_error(req, &q->err);
         return;
     }

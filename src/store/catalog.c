@@ -214,13 +214,13 @@ enum status catalog_settle(struct store *s, struct error *err)
     return store_settle(s, &kind_d1, is_listed, s, err);
 }
 
-static enum status reserve_name(struct store *s, const char *name, struct error *err)
+static enum status reserve(struct store *s, const char *word, const char *what, struct error *err)
 {
-    struct database *other = store_find(s, slice_cstr(name));
+    struct database *other = store_find(s, slice_cstr(word));
 
     database_unref(other);
     if (other)
-        return error_set(err, STATUS_EXISTS, 0, "A database with the name '%s' already exists", name);
+        return error_set(err, STATUS_EXISTS, 0, "A database with the %s '%s' already exists", what, word);
     return STATUS_OK;
 }
 
@@ -232,11 +232,14 @@ enum status store_create(struct store *s, struct database_info *info, struct dat
             "The request is malformed: a database name has 1 to %d letters, digits, '_', '-' or '.', starts "
             "with a letter, a digit or '_', and is no UUID",
             DATABASE_NAME_MAX);
-    uuid_new(info->uuid);
+    if (!info->uuid[0])
+        uuid_new(info->uuid);
     info->created_ms = clock_wall_ms();
     pthread_mutex_lock(&s->create_lock);
-    enum status st = reserve_name(s, info->name, err);
+    enum status st = reserve(s, info->uuid, "id", err);
     struct database *db = NULL;
+    if (st == STATUS_OK)
+        st = reserve(s, info->name, "name", err);
     if (st == STATUS_OK)
         st = store_make(s, &kind_d1, info, insert_row, info, &db, err);
     if (st == STATUS_OK) {

@@ -168,6 +168,18 @@ static bool is_selected(const struct dump_options *opt, const char *name)
     return opt->n_tables == 0;
 }
 
+/* A name that nothing has would give a dump with nothing in it, and no word why. */
+static enum status check_tables(const struct schema *s, const struct dump_options *opt, struct error *err)
+{
+    for (size_t i = 0; i < opt->n_tables; i++) {
+        const struct object *found = schema_find(s, opt->tables[i]);
+        if (!found || !found->selected)
+            return error_set(err, STATUS_SQL, SQLITE_ERROR, "no such table: %.*s: SQLITE_ERROR",
+                             SLICE_FMT(opt->tables[i]));
+    }
+    return STATUS_OK;
+}
+
 /* ---- the arguments of a virtual table ---- */
 
 /* Behind a quoted thing, or behind one byte. */
@@ -842,6 +854,8 @@ static enum status write_everything(struct dump *d)
     CLEANUP(schema_release) struct schema schema = { 0 };
     enum status st = schema_load(&schema, d);
 
+    if (st == STATUS_OK)
+        st = check_tables(&schema, d->opt, d->err);
     if (st == STATUS_OK)
         st = write_line(d, "PRAGMA defer_foreign_keys=TRUE");
     for (size_t pass = 0; pass < ARRAY_LEN(passes); pass++)

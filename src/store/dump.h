@@ -19,7 +19,7 @@ struct dump_options {
 
 /*
  * Writes the dump to fd from its current position. `c` must be inside a read transaction when the dump is to be of one
- * moment. Blocking. Errors: those of the SQL, IO or FULL of the file, STOPPING when cancelled; the file is then incomplete.
+ * moment. Blocking. Errors: those of the SQL (also for a name in `tables` that nothing has), IO or FULL of the file, STOPPING when cancelled; the file is then incomplete.
  */
 enum status dump_write(struct sql_conn *c, const struct dump_options *opt, int fd, struct progress *p,
                        struct error *err) MUST_CHECK;

@@ -7,7 +7,7 @@ void request_restart(struct sql_request *r)
 {
     r->out.len = r->out_start;
     r->out.overflowed = false;
-    r->n_results = 0;
+    r->n_results = r->failed_at = 0;
     r->wrote = false;
     r->failed = false;
     r->status = STATUS_OK;
@@ -175,6 +175,8 @@ enum status run_entries(struct sql_conn *c, struct sql_request *r, const struct 
         e.params = r->entries[i].params;
         e.params_left = r->entries[i].n_params;
         st = run_entry(&e, r->entries[i].sql);
+        if (st != STATUS_OK)
+            r->failed_at = r->n_results + 1;
         n_run++;
     }
     if (r->read_only && !shared) {

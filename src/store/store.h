@@ -80,7 +80,7 @@ enum sql_profile database_profile(const struct database *db);
 const char *database_dir(const struct database *db);
 struct store *database_store(const struct database *db);
 
-/* Makes a database; info->uuid and created_ms are filled here. EXISTS, INVALID (name), LIMIT, FULL, IO. Blocking. */
+/* Makes a database; created_ms is filled here, and uuid when it is empty. EXISTS (also of the uuid), INVALID (name), LIMIT, FULL, IO. Blocking. */
 enum status store_create(struct store *s, struct database_info *info, struct database **ret,
                          struct error *err) MUST_CHECK;
 /* Takes the database out of the catalog and removes its files. Requests that wait get NODB. Blocking. */
@@ -159,7 +159,8 @@ struct sql_request {
     enum status status;
     struct error *err; /* the caller's; filled unless OK */
     size_t n_results;
-    uint64_t commit; /* the database's commit number that the answer has seen */
+    size_t failed_at; /* the statement that failed, from 1; 0: none did, or it was not a statement */
+    uint64_t commit;  /* the database's commit number that the answer has seen */
 
     /* The store's own. */
     struct job job;

@@ -80,6 +80,20 @@ static void the_first_statement_ends_at_its_own_semicolon(void **state)
     assert_int_equal(first("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END; SELECT 2;"), 55);
 }
 
+static void a_statement_is_found_by_its_number(void **state)
+{
+    struct slice text = SLICE_LIT(
+        "-- first\nCREATE TABLE t(a);\n\n/* ; */ ;;\n  INSERT INTO t\nVALUES (';\n');SELECT 1");
+
+    (void)state;
+    assert_int_equal(sql_line_of(text, 1), 2);
+    assert_int_equal(sql_line_of(text, 2), 5);
+    assert_int_equal(sql_line_of(text, 3), 7);
+    assert_int_equal(sql_line_of(text, 4), 0);
+    assert_int_equal(sql_line_of(text, 0), 0);
+    assert_int_equal(sql_line_of(SLICE_LIT(""), 1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +102,7 @@ int main(void)
         cmocka_unit_test(space_and_comments_are_no_text),
         cmocka_unit_test(the_first_statement_ends_at_its_own_semicolon),
         cmocka_unit_test(complete_means_a_semicolon_that_counts),
+        cmocka_unit_test(a_statement_is_found_by_its_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,23 @@ static void a_database_is_found_by_id_and_by_name(void **state UNUSED)
     database_unref(made);
 }
 
+static void an_id_that_is_given_is_kept_and_unique(void **state UNUSED)
+{
+    struct database_info info = { .uuid = "00000000-0000-4000-8000-00000000abcd", .name = "with-id" };
+    struct database *made = NULL, *found;
+
+    assert_int_equal(store_create(f.store, &info, &made, &err), STATUS_OK);
+    found = store_find(f.store, SLICE_LIT("00000000-0000-4000-8000-00000000abcd"));
+    assert_ptr_equal(found, made);
+    database_unref(found);
+    database_unref(made);
+    made = NULL;
+    snprintf(info.name, sizeof(info.name), "another");
+    assert_int_equal(store_create(f.store, &info, &made, &err), STATUS_EXISTS);
+    assert_null(made);
+    assert_null(store_find(f.store, SLICE_LIT("another")));
+}
+
 static void names_are_unique_and_have_a_form(void **state UNUSED)
 {
     static const char *const good[] = { "a", "A-b_c.d", "_x", "9", "x.sqlite" };
@@ -384,6 +401,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_strict, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_database_is_found_by_id_and_by_name),
+        TEST(an_id_that_is_given_is_kept_and_unique),
         TEST(names_are_unique_and_have_a_form),
         TEST(the_list_is_paged_and_filtered_in_the_order_of_creation),
         TEST(a_change_is_kept),

@@ -271,6 +271,24 @@ static void options_choose_what_is_written(void **state)
     buf_release(&text);
 }
 
+static void a_table_that_is_not_there_is_named(void **state)
+{
+    struct base a = base_new();
+    struct slice names[] = { SLICE_LIT("a"), SLICE_LIT("nope") };
+    struct dump_options opt = { .tables = names, .n_tables = 2 };
+    struct progress p = { 0 };
+    struct error err;
+    int fd = file_with(SLICE_LIT(""));
+
+    (void)state;
+    must_load(&a, SLICE_LIT("CREATE TABLE a (x)"));
+    struct sql_conn *c = open_as(&a, SQL_READER, SQL_STRICT);
+    assert_int_equal(dump_write(c, &opt, fd, &p, &err), STATUS_SQL);
+    assert_string_equal(err.msg, "no such table: nope: SQLITE_ERROR");
+    sql_conn_close(c);
+    close(fd);
+}
+
 /* ---- round trips ---- */
 
 static void numbers_come_back_exactly(void **state)
@@ -785,6 +803,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ordinary_tables_are_written_as_d1_writes_them),
         cmocka_unit_test(options_choose_what_is_written),
+        cmocka_unit_test(a_table_that_is_not_there_is_named),
         cmocka_unit_test(numbers_come_back_exactly),
         cmocka_unit_test(random_reals_come_back_to_the_last_bit),
         cmocka_unit_test(text_and_blobs_come_back_exactly),
