@@ -4,6 +4,7 @@
 #include "cli/files.h"
 #include "cli/toml.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -58,8 +59,11 @@ static enum status read_file(struct config *c, struct error *err)
 
 static enum status choose_env(struct config *c, const char *env, struct error *err)
 {
-    if (!env)
+    if (!env && c->root)
+        env = getenv("CLOUDFLARE_ENV");
+    if (!env || !*env)
         return STATUS_OK;
+    c->env = env;
     c->scope = json_get(json_get(c->root, "env"), env);
     if (json_is(c->scope, JSON_OBJECT))
         return STATUS_OK;
@@ -100,6 +104,49 @@ void config_release(struct config *c)
     free(c->text);
     free(c->path);
     *c = (struct config){ 0 };
+}
+
+static const struct json *unless_null(const struct json *v)
+{
+    return json_is(v, JSON_NULL) ? NULL : v;
+}
+
+const struct json *config_get(const struct config *c, const char *key)
+{
+    const struct json *own = unless_null(json_get(c->scope, key));
+
+    return own ? own : unless_null(json_get(c->root, key));
+}
+
+struct slice config_worker_name(struct config *c)
+{
+    struct slice own = json_get_text(c->scope, "name"), top = json_get_text(c->root, "name");
+
+    if (own.len || !top.len || !c->env)
+        return own;
+    struct slice name = arena_copy(&c->arena, top);
+    name = arena_join(&c->arena, name, SLICE_LIT("-"));
+    name = arena_join(&c->arena, name, slice_cstr(c->env));
+    if (!name.ptr)
+        abort();
+    return name;
+}
+
+struct slice config_provisioned_name(struct config *c, struct slice binding)
+{
+    struct slice worker = config_worker_name(c);
+    struct buf name = { 0 };
+
+    if (!worker.len)
+        return binding;
+    buf_printf(&name, "%.*s-%.*s", SLICE_FMT(worker), SLICE_FMT(binding));
+    for (size_t i = name.len - binding.len; i < name.len; i++)
+        name.ptr[i] = name.ptr[i] == '_' ? '-' : (char)tolower((unsigned char)name.ptr[i]);
+    struct slice kept = arena_copy(&c->arena, buf_slice(&name));
+    buf_release(&name);
+    if (!kept.ptr)
+        abort();
+    return kept;
 }
 
 bool config_find_database(const struct config *c, struct slice wanted, struct config_database *ret)

@@ -16,6 +16,7 @@ struct config {
     char *text;
     const struct json *root;  /* NULL: no file */
     const struct json *scope; /* where d1_databases are looked up: root, or env.<name> */
+    const char *env;          /* name of that environment, borrowed; NULL: none */
 };
 
 /* One entry of d1_databases. Absent members are the absent slice. */
@@ -26,7 +27,7 @@ struct config_database {
 
 /*
  * Reads `path`, or when that is NULL the first of the three files that exists; none is fine. `env` (NULL:
- * none) must then exist in it.
+ * what CLOUDFLARE_ENV says; "": none) must then exist in it.
  * Errors  INVALID with file and line; NOTFOUND a named file or environment is not there; IO.
  */
 enum status config_load(const char *path, const char *env, struct config *ret, struct error *err) MUST_CHECK;
@@ -34,6 +35,15 @@ void config_release(struct config *c);
 
 /* Fills *ret from the entry whose name, binding or id is `wanted`. False: no such entry. */
 bool config_find_database(const struct config *c, struct slice wanted, struct config_database *ret);
+/*
+ * A key that environments inherit: the environment's own value, or else the top level's. Bindings, vars and define are
+ * not inherited: those are looked up in `scope`. NULL: not there, or null.
+ */
+const struct json *config_get(const struct config *c, const char *key);
+/* The Worker's name; an environment without a name of its own has "<name>-<env>". Absent: the file has none. */
+struct slice config_worker_name(struct config *c);
+/* What a database or namespace without a name is called: wrangler provisions "<worker>-<binding>", in lower case. */
+struct slice config_provisioned_name(struct config *c, struct slice binding);
 /* dione.url, or the absent slice. */
 struct slice config_url(const struct config *c);
 

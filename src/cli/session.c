@@ -4,7 +4,6 @@
 #include "base/ids.h"
 #include "cli/print.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
 #define DEFAULT_URL "http://127.0.0.1:8310"
@@ -139,22 +138,6 @@ static enum status create(struct session *s, struct slice name, struct database 
     return STATUS_OK;
 }
 
-/* What an entry without a name means: wrangler provisions "<worker>-<binding>". */
-static struct slice provisioned_name(struct session *s, struct slice binding)
-{
-    struct slice worker = json_get_text(s->config.root, "name");
-    struct buf name = { 0 };
-
-    if (!worker.ptr)
-        return binding;
-    buf_printf(&name, "%.*s-%.*s", SLICE_FMT(worker), SLICE_FMT(binding));
-    for (size_t i = name.len - binding.len; i < name.len; i++)
-        name.ptr[i] = name.ptr[i] == '_' ? '-' : (char)tolower((unsigned char)name.ptr[i]);
-    struct slice kept = arena_copy(&s->config.arena, buf_slice(&name));
-    buf_release(&name);
-    return kept.ptr ? kept : binding;
-}
-
 static enum status not_found(const struct session *s, struct slice name, struct error *err)
 {
     return error_set(err, STATUS_NODB, 0, "there is no database '%.*s' (%s); `dione d1 create %.*s%s` makes it",
@@ -163,7 +146,7 @@ static enum status not_found(const struct session *s, struct slice name, struct 
 
 static enum status find_configured(struct session *s, struct database *d, struct error *err)
 {
-    struct slice name = d->entry.name.ptr ? d->entry.name : provisioned_name(s, d->entry.binding);
+    struct slice name = d->entry.name.ptr ? d->entry.name : config_provisioned_name(&s->config, d->entry.binding);
     enum status st = STATUS_NOTFOUND;
 
     /* Somebody else's server would be asked for nothing: the id is all that the calls need. */
