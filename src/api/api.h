@@ -21,6 +21,8 @@ struct api {
     struct token_cache *token_caches; /* one a loop */
     struct metrics *metrics;
     struct transfers *transfers;
+    /* What workerd sends for the bindings of our own Workers: grants everything. Random, new at each start. */
+    char binding_token[TOKEN_LEN + 1];
 };
 
 enum api_right { API_READ, API_WRITE };
@@ -35,6 +37,9 @@ static inline struct api *api_of(const struct http_request *req)
  * Otherwise the caller owns a reference.
  */
 struct database *api_database(struct http_request *req, enum api_right right) MUST_CHECK;
+/* The same by any name, with the error in *err instead of an answer. */
+struct database *api_find_database(struct http_request *req, struct slice id_or_name, enum api_right right,
+                                   struct error *err) MUST_CHECK;
 /* Whether the token may do `right` with the account as a whole. False: it has answered. */
 bool api_account(struct http_request *req, enum api_right right) MUST_CHECK;
 /* Keeps the request for after the handler, and parses its body. False: it has answered. */

@@ -5,10 +5,13 @@
 #include "control/api.h"
 #include "api/api.h"
 #include "api/credentials.h"
+#include "d1/binding.h"
 #include "d1/databases.h"
 #include "d1/graphql.h"
 #include "d1/query.h"
 #include "d1/transfers.h"
+
+#include <openssl/crypto.h>
 
 enum { PUBLIC = 1 }; /* http_route.flags: answered without a token */
 
@@ -57,13 +60,66 @@ const struct http_route routes[] = {
     { HTTP_M_GET, NULL, NULL, 0, 0, NULL },
 };
 
+/* ---- bindings ---- */
+
+static const struct http_route d1_binding_routes[] = {
+    { HTTP_M_POST, "query", binding_query, 0, 0, NULL },
+    { HTTP_M_POST, "execute", binding_query, 0, 0, NULL },
+    { HTTP_M_POST, "dump", binding_dump, 0, 0, NULL },
+    { HTTP_M_GET, NULL, NULL, 0, 0, NULL },
+};
+
+/* The services behind a Worker's bindings. workerd names them by a header that it adds to each request; the path is the
+ * binding's own. */
+static const struct binding_service {
+    struct slice header;
+    const struct http_route *routes;
+    void (*fail)(struct http_request *req, const struct error *err); /* in the form that the binding reads */
+} binding_services[] = {
+    { SLICE_LIT(D1_BINDING_HEADER), d1_binding_routes, binding_error },
+};
+
+static const struct binding_service *binding_service_of(const struct http_request *req)
+{
+    for (size_t i = 0; i < req->n_headers; i++) {
+        struct slice name = req->headers[i].name;
+        if (name.len < 2 || (name.ptr[0] | 0x20) != 'x' || name.ptr[1] != '-')
+            continue;
+        for (size_t k = 0; k < ARRAY_LEN(binding_services); k++)
+            if (slice_eq_nocase(name, binding_services[k].header))
+                return &binding_services[k];
+    }
+    return NULL;
+}
+
+const struct http_route *routes_by_header(const struct http_request *req)
+{
+    const struct binding_service *service = binding_service_of(req);
+
+    return service ? service->routes : NULL;
+}
+
+/* ---- who may ---- */
+
+static bool is_binding_token(const struct api *api, struct slice secret)
+{
+    return secret.len == TOKEN_LEN && CRYPTO_memcmp(secret.ptr, api->binding_token, TOKEN_LEN) == 0;
+}
+
 static bool check_token(struct http_request *req)
 {
-    struct token_grant *grant = ARENA_NEW(req->arena, struct token_grant);
+    static const struct token_grant everything = { .id = "binding", .can_write = true };
+    struct slice secret = credentials_secret(req);
     struct error err;
     struct api *api = api_of(req);
-    enum status st = grant ? tokens_check_cached(api->tokens, &api->token_caches[req->loop->index],
-                                                 credentials_secret(req), clock_wall_ms(), grant, &err)
+
+    if (is_binding_token(api, secret)) {
+        req->auth = (void *)&everything; /* only read */
+        return true;
+    }
+    struct token_grant *grant = ARENA_NEW(req->arena, struct token_grant);
+    enum status st = grant ? tokens_check_cached(api->tokens, &api->token_caches[req->loop->index], secret,
+                                                 clock_wall_ms(), grant, &err)
                            : error_set(&err, STATUS_NOMEM, 0, "out of memory");
 
     /* Here a client asks whether the token is good, and expects another code than elsewhere when it is not. */
@@ -72,7 +128,7 @@ static bool check_token(struct http_request *req)
     if (st == STATUS_OK)
         req->auth = grant;
     else
-        envelope_error(req, &err);
+        routes_fail(req, &err);
     return st == STATUS_OK;
 }
 
@@ -96,5 +152,10 @@ bool routes_admit(struct http_request *req)
 
 void routes_fail(struct http_request *req, const struct error *err)
 {
-    envelope_error(req, err);
+    const struct binding_service *service = binding_service_of(req);
+
+    if (service)
+        service->fail(req, err);
+    else
+        envelope_error(req, err);
 }

@@ -2,6 +2,7 @@
 #include "control/server.h"
 
 #include "control/routes.h"
+#include "control/run_dir.h"
 #include "control/upkeep.h"
 #include "base/log.h"
 #include "api/api.h"
@@ -30,6 +31,8 @@ struct server {
     char token[TOKEN_SECRET_MAX + 1];
     struct upkeep *upkeep;
     char url[300];
+    struct run_dir run_dir;
+    char binding_socket[RUN_DIR_MAX + 16];
     bool is_new, announced;
 };
 
@@ -128,6 +131,7 @@ static void start_http(struct server *s, size_t file_limit)
 {
     struct http_options opt = {
         .routes = routes,
+        .routes_by_header = routes_by_header,
         .prefix = "client/v4/",
         .app = &s->api,
         .admit = routes_admit,
@@ -160,6 +164,22 @@ static void announce(struct server *s)
         s->announced = true;
 }
 
+/* Without it there are no Workers; the databases are served all the same. */
+static void listen_for_bindings(struct server *s)
+{
+    struct error err;
+    enum status st = run_dir_make(&s->run_dir, &err);
+
+    if (st == STATUS_OK) {
+        snprintf(s->binding_socket, sizeof(s->binding_socket), "%s/bindings", s->run_dir.path);
+        st = http_server_listen_unix(s->http, s->binding_socket, &err);
+    }
+    if (st == STATUS_OK)
+        return;
+    s->binding_socket[0] = '\0';
+    log_line(LOG_WARN, "Workers cannot run: %s", err.msg);
+}
+
 static enum status start_listening(struct server *s, struct error *err)
 {
     int port;
@@ -172,6 +192,7 @@ static enum status start_listening(struct server *s, struct error *err)
     int host_len = (int)(strrchr(s->opt.listen, ':') - s->opt.listen);
     snprintf(s->url, sizeof(s->url), "http://%.*s:%d", host_len, s->opt.listen, port);
     announce(s);
+    listen_for_bindings(s);
     return STATUS_OK;
 }
 
@@ -198,6 +219,7 @@ static enum status start_parts(struct server *s, struct error *err)
     if (!s->api.token_caches)
         return error_set(err, STATUS_NOMEM, 0, "out of memory");
     s->upkeep = upkeep_start(&s->api, &s->loops[0]);
+    token_new(s->api.binding_token);
     start_http(s, files);
     return start_listening(s, err);
 }
@@ -228,6 +250,21 @@ const char *server_url(const struct server *s)
 const char *server_token(const struct server *s)
 {
     return s->token;
+}
+
+const char *server_binding_socket(const struct server *s)
+{
+    return s->binding_socket[0] ? s->binding_socket : NULL;
+}
+
+const char *server_binding_token(const struct server *s)
+{
+    return s->api.binding_token;
+}
+
+const char *server_run_dir(const struct server *s)
+{
+    return s->run_dir.path[0] ? s->run_dir.path : NULL;
 }
 
 bool server_is_new(const struct server *s)
@@ -277,5 +314,6 @@ void server_stop(struct server *s)
     free(s->api.token_caches);
     store_close(s->api.store);
     http_server_free(s->http);
+    run_dir_remove(&s->run_dir);
     free(s);
 }

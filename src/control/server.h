@@ -31,6 +31,14 @@ enum status server_start(const struct server_options *opt, struct server **ret, 
 /* "http://HOST:PORT"; NULL when it listens nowhere. Lives as long as the server. */
 const char *server_url(const struct server *s);
 const char *server_token(const struct server *s);
+/*
+ * The Unix socket, in a private folder, over which the bindings of Workers reach the server, and the token that grants them
+ * everything. Socket NULL: the server listens nowhere, or the folder could not be made (the log says why). They live as
+ * long as the server. server_run_dir: that folder, for what else its Workers need; it goes with the server.
+ */
+const char *server_binding_socket(const struct server *s);
+const char *server_binding_token(const struct server *s);
+const char *server_run_dir(const struct server *s);
 /* Whether the data directory was made just now. */
 bool server_is_new(const struct server *s);
 /* One end of a stream socket whose other end the server serves: speaks HTTP/1.1. -1: errno says why. */

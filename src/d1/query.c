@@ -5,6 +5,7 @@
 #include "d1/query.h"
 
 #include "api/api.h"
+#include "d1/entries.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -26,52 +27,18 @@ static enum status malformed(struct error *err, const char *text)
     return error_set(err, STATUS_INVALID, 0, "The request is malformed: %s", text);
 }
 
-static enum status take_entry(const struct json *v, struct sql_entry *ret, struct error *err)
-{
-    const struct json *sql = json_get(v, "sql"), *params = json_get(v, "params");
-
-    if (!json_is(sql, JSON_STRING))
-        return malformed(err, "sql must be a string");
-    if (params && params->type != JSON_ARRAY && params->type != JSON_NULL)
-        return malformed(err, "params must be an array");
-    *ret = (struct sql_entry){ .sql = sql->text };
-    if (params) {
-        ret->params = params->child;
-        ret->n_params = params->n;
-    }
-    return STATUS_OK;
-}
-
-static enum status take_batch(const struct json *batch, struct arena *a, struct sql_request *r, struct error *err)
-{
-    struct sql_entry *entries = arena_zalloc(a, batch->n * sizeof(*entries) + 1);
-    enum status st = entries ? STATUS_OK : error_set(err, STATUS_NOMEM, 0, "out of memory");
-    size_t i = 0;
-
-    for (const struct json *v = batch->child; v && st == STATUS_OK; v = v->next)
-        st = json_is(v, JSON_OBJECT) ? take_entry(v, &entries[i++], err)
-                                     : malformed(err, "batch must hold objects with sql and params");
-    r->entries = entries;
-    r->n = batch->n;
-    return st;
-}
-
 static enum status take_body(struct http_request *req, const struct json *body, struct sql_request *r,
                              struct error *err)
 {
     const struct json *batch = json_get(body, "batch");
 
-    if (!batch || batch->type == JSON_NULL) {
-        struct sql_entry *entry = ARENA_NEW(req->arena, struct sql_entry);
-        r->entries = entry;
-        r->n = 1;
-        return entry ? take_entry(body, entry, err) : error_set(err, STATUS_NOMEM, 0, "out of memory");
-    }
+    if (!batch || batch->type == JSON_NULL)
+        return entries_take(body, "the body", req->arena, r, err);
     if (batch->type != JSON_ARRAY)
         return malformed(err, "batch must be an array");
     if (json_get(body, "sql"))
         return malformed(err, "give either sql or batch, not both");
-    return take_batch(batch, req->arena, r, err);
+    return entries_take(batch, "batch", req->arena, r, err);
 }
 
 /* ---- the answer ---- */

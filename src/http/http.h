@@ -68,7 +68,9 @@ struct http_request {
 
 struct http_options {
     const struct http_route *routes; /* ends with a NULL pattern; first match wins */
-    const char *prefix;              /* optional leading part of every path, such as "client/v4/"; may be left out */
+    /* Another table for requests that their headers single out, without the prefix; NULL from it: `routes`. May be NULL. */
+    const struct http_route *(*routes_by_header)(const struct http_request *req);
+    const char *prefix; /* optional leading part of every path, such as "client/v4/"; may be left out */
     void *app;
     /*
      * Runs at the end of the head, before any of the body is taken. False: it has answered. Also called when no

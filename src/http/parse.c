@@ -142,6 +142,7 @@ static void find_route(struct conn *c)
 {
     const struct http_options *opt = c->share->opt;
     struct http_request *req = &c->req;
+    const struct http_route *own = opt->routes_by_header ? opt->routes_by_header(req) : NULL;
     bool path_known;
 
     req->path = c->url;
@@ -150,7 +151,8 @@ static void find_route(struct conn *c)
         req->path = slice_of(c->url.ptr, (size_t)(mark - c->url.ptr));
         req->query = slice_from(c->url, req->path.len + 1);
     }
-    req->route = router_match(opt->routes, opt->prefix, req->method, req->path, req->arena, req->params, &path_known);
+    req->route = router_match(own ? own : opt->routes, own ? NULL : opt->prefix, req->method, req->path, req->arena,
+                              req->params, &path_known);
     c->has_request = true;
     if (!opt->admit(req))
         return;

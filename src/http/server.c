@@ -1,8 +1,8 @@
 /*
  * server.c - see server.h.
  *
- * One socket listens, on the first loop; accepted connections are dealt to the loops in turn, so a handful of busy
- * connections spreads evenly, which SO_REUSEPORT's hash does not promise.
+ * The sockets that listen are watched by the first loop; accepted connections are dealt to the loops in turn, so a handful
+ * of busy connections spreads evenly, which SO_REUSEPORT's hash does not promise.
  */
 #include "http/server.h"
 
@@ -17,21 +17,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { BACKLOG = 4096, MIN_TICK_MS = 20, MAX_TICK_MS = 1000, ACCEPT_BURST = 64 };
+
+enum { LISTEN_TCP, LISTEN_UNIX, N_LISTENERS };
+
+struct listener {
+    struct http_server *server;
+    int fd;         /* -1: none */
+    uv_poll_t poll; /* loop 0 */
+    bool accepting; /* loop 0 */
+    bool paused;    /* loop 0: until the next tick */
+};
 
 struct http_server {
     struct http_options opt;
     struct loop_share *shares;
     struct loop *loops;
     int n_loops;
-    int listen_fd;         /* -1: none */
-    uv_poll_t accept_poll; /* loop 0 */
-    bool accepting;        /* loop 0 */
-    bool accept_paused;    /* loop 0: until the next tick */
-    unsigned next_loop;    /* loop 0 */
+    struct listener listeners[N_LISTENERS];
+    unsigned next_loop; /* loop 0 */
     _Atomic unsigned next_adopted;
     _Atomic size_t n_open_shares;
     sem_t drained; /* posted by the last share to become empty */
@@ -71,12 +79,15 @@ static void on_acceptable(uv_poll_t *poll, int rc, int events);
 static void on_tick(uv_timer_t *timer)
 {
     struct loop_share *share = timer->data;
-    struct http_server *s = share->server;
 
     conn_check_deadlines(share);
-    if (share->loop->index == 0 && s->accept_paused && !share->draining) {
-        s->accept_paused = false;
-        uv_poll_start(&s->accept_poll, UV_READABLE, on_acceptable);
+    if (share->loop->index != 0 || share->draining)
+        return;
+    for (int i = 0; i < N_LISTENERS; i++) {
+        struct listener *l = &share->server->listeners[i];
+        if (l->paused)
+            uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
+        l->paused = false;
     }
 }
 
@@ -102,7 +113,8 @@ struct http_server *http_server_new(const struct http_options *opt, struct loop 
     s->opt = *opt;
     s->loops = loops;
     s->n_loops = n_loops;
-    s->listen_fd = -1;
+    for (int i = 0; i < N_LISTENERS; i++)
+        s->listeners[i] = (struct listener){ .server = s, .fd = -1 };
     sem_init(&s->drained, 0, 0);
     for (int i = 0; i < n_loops; i++) {
         s->shares[i].loop = &loops[i];
@@ -132,21 +144,22 @@ static size_t count_connections(const struct http_server *s)
 }
 
 /* The socket stays readable, so watching it on would spin. The next tick tries again. */
-static void pause_accepting(struct http_server *s)
+static void pause_accepting(struct listener *l)
 {
     log_line(LOG_WARN, "out of file descriptors; new connections wait until others close");
-    uv_poll_stop(&s->accept_poll);
-    s->accept_paused = true;
+    uv_poll_stop(&l->poll);
+    l->paused = true;
 }
 
 /* True: there may be more to accept. */
-static bool accept_one(struct http_server *s)
+static bool accept_one(struct listener *l)
 {
-    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct http_server *s = l->server;
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE)
-            pause_accepting(s);
+            pause_accepting(l);
         return errno == EINTR || errno == ECONNABORTED;
     }
     if (count_connections(s) >= s->opt.max_connections) {
@@ -165,18 +178,38 @@ static void on_acceptable(uv_poll_t *poll, int rc UNUSED, int events UNUSED)
         ;
 }
 
+struct listen_msg {
+    struct loop_msg msg;
+    struct listener *listener;
+};
+
 static void deliver_listen(struct loop_msg *msg)
 {
-    struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
-    struct http_server *s = m->share->server;
+    struct listen_msg *m = CONTAINER_OF(msg, struct listen_msg, msg);
+    struct listener *l = m->listener;
 
-    if (uv_poll_init(&m->share->loop->uv, &s->accept_poll, s->listen_fd) == 0) {
-        s->accept_poll.data = s;
-        s->accepting = uv_poll_start(&s->accept_poll, UV_READABLE, on_acceptable) == 0;
+    if (uv_poll_init(&l->server->loops[0].uv, &l->poll, l->fd) == 0) {
+        l->poll.data = l;
+        l->accepting = uv_poll_start(&l->poll, UV_READABLE, on_acceptable) == 0;
     }
-    if (!s->accepting)
+    if (!l->accepting)
         log_line(LOG_ERROR, "cannot watch the listening socket");
     free(m);
+}
+
+/* Takes fd, which listens. */
+static enum status start_accepting(struct listener *l, int fd, struct error *err)
+{
+    struct listen_msg *m = malloc(sizeof(*m));
+
+    if (!m) {
+        (void)close(fd); /* nobody has connected */
+        return error_set(err, STATUS_NOMEM, 0, "out of memory");
+    }
+    l->fd = fd;
+    *m = (struct listen_msg){ .msg.deliver = deliver_listen, .listener = l };
+    loop_post(&l->server->loops[0], &m->msg);
+    return STATUS_OK;
 }
 
 /* Splits "HOST:PORT" or "[V6]:PORT". */
@@ -267,10 +300,25 @@ enum status http_server_listen(struct http_server *s, const char *address, int *
                              address);
         return error_errno(err, why, "cannot listen on %s", address);
     }
-    s->listen_fd = fd;
     *ret_port = bound_port(fd);
-    post(&s->shares[0], deliver_listen, -1);
-    return STATUS_OK;
+    return start_accepting(&s->listeners[LISTEN_TCP], fd, err);
+}
+
+enum status http_server_listen_unix(struct http_server *s, const char *path, struct error *err)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+    if (strlen(path) >= sizeof(sa.sun_path))
+        return error_set(err, STATUS_INVALID, 0, "cannot listen on '%s': a Unix socket's path has less than %zu bytes",
+                         path, sizeof(sa.sun_path));
+    memcpy(sa.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, BACKLOG) == 0)
+        return start_accepting(&s->listeners[LISTEN_UNIX], fd, err);
+    int why = errno;
+    if (fd >= 0)
+        (void)close(fd); /* never listened */
+    return error_errno(err, why, "cannot listen on %s", path);
 }
 
 /* ---- shutting down ---- */
@@ -286,8 +334,9 @@ static void deliver_drain(struct loop_msg *msg)
     struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
     struct loop_share *share = m->share;
 
-    if (share->loop->index == 0 && share->server->accepting)
-        uv_close((uv_handle_t *)&share->server->accept_poll, NULL);
+    for (int i = 0; share->loop->index == 0 && i < N_LISTENERS; i++)
+        if (share->server->listeners[i].accepting)
+            uv_close((uv_handle_t *)&share->server->listeners[i].poll, NULL);
     bool empty = share->n_conns == 0;
     conn_drain_all(share);
     if (empty)
@@ -335,8 +384,9 @@ void http_server_free(struct http_server *s)
 {
     if (!s)
         return;
-    if (s->listen_fd >= 0)
-        (void)close(s->listen_fd); /* nothing was written to it */
+    for (int i = 0; i < N_LISTENERS; i++)
+        if (s->listeners[i].fd >= 0)
+            (void)close(s->listeners[i].fd); /* nothing was written to it */
     sem_destroy(&s->drained);
     free(s->shares);
     free(s);

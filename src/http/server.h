@@ -11,6 +11,11 @@ struct http_server *http_server_new(const struct http_options *opt, struct loop 
  * *ret_port is the real port. IO: says why not, in words (address in use, permission).
  */
 enum status http_server_listen(struct http_server *s, const char *address, int *ret_port, struct error *err) MUST_CHECK;
+/*
+ * The same on a Unix socket at `path`, which must not exist; the folder decides who may connect. At most once, beside
+ * http_server_listen or instead of it. The file stays when the server stops.
+ */
+enum status http_server_listen_unix(struct http_server *s, const char *path, struct error *err) MUST_CHECK;
 /* Whether HOST of "HOST:PORT" is a loopback address. An address that makes no sense counts as one. */
 bool http_address_is_loopback(const char *address);
 /* Gives a connected stream socket to the server, which then owns it. Any thread. */

@@ -355,6 +355,14 @@ static enum status too_big(const struct buf *out, struct error *err)
                      out->limit >> 20);
 }
 
+enum status sql_rewrite_meta(struct buf *out, const struct sql_meta *m, struct error *err)
+{
+    out->len = m->at;
+    render_meta(out, m);
+    buf_append_char(out, '}');
+    return out->overflowed ? too_big(out, err) : STATUS_OK;
+}
+
 static enum status render_rows(struct sql_conn *c, struct sql_stmt *s, enum sql_format format, struct buf *out,
                                uint64_t *ret_rows, struct error *err)
 {
@@ -404,6 +412,7 @@ enum status sql_run(struct sql_conn *c, struct sql_stmt *s, const struct json *p
     /* The end of the statement, not of its rows, is what others may see. */
     sqlite3_reset(s->handle);
     fill_meta(c, s, &before, shared, &meta);
+    meta.at = out->len;
     render_meta(out, &meta);
     buf_append_char(out, '}');
     if (out->overflowed) {

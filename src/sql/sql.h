@@ -148,6 +148,7 @@ struct sql_meta {
     bool changed_db;
     int64_t size_after; /* bytes in use */
     uint64_t rows_read, rows_written, rows_returned;
+    size_t at; /* where its JSON begins in the answer; behind it comes the result's closing brace */
 };
 
 /* What a reader can't know of itself. */
@@ -164,6 +165,9 @@ struct sql_shared_state {
 enum status sql_run(struct sql_conn *c, struct sql_stmt *s, const struct json *params, size_t n, enum sql_format format,
                     const struct sql_shared_state *shared, struct buf *out, struct sql_meta *ret_meta,
                     struct error *err) MUST_CHECK;
+
+/* Writes *m over the meta of out's last result, which was at m->at. TOOBIG: out's limit. */
+enum status sql_rewrite_meta(struct buf *out, const struct sql_meta *m, struct error *err) MUST_CHECK;
 
 /* Undoes what pragmas of the request have set. Only does something after a statement with SETS_STATE. */
 void sql_conn_reset_state(struct sql_conn *c);

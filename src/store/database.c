@@ -316,6 +316,11 @@ static enum status count_tables(struct sql_conn *c, void *arg, struct error *err
         err);
 }
 
+uint64_t database_commit(const struct database *db)
+{
+    return atomic_load(&db->commit);
+}
+
 enum status database_state(struct database *db, int64_t *ret_bytes, uint64_t *ret_commit, int64_t *ret_tables,
                            struct error *err)
 {

@@ -51,6 +51,9 @@ struct entry_run {
     const struct json *params;
     size_t params_left;
     size_t n_statements;
+    size_t out_at;       /* where the entry's results begin */
+    bool used_params;    /* a statement of the entry has taken parameters */
+    struct sql_meta sum; /* one_result: changes of the entry's statements so far */
     bool needs_writer;
 };
 
@@ -59,6 +62,23 @@ static const struct json *skip(const struct json *v, size_t n)
     while (n-- && v)
         v = v->next;
     return v;
+}
+
+/* The result of the entry's statement before: only the last one's counts. */
+static void drop_result(struct entry_run *e)
+{
+    e->r->out.len = e->out_at;
+    e->r->n_results--;
+}
+
+/* Its meta, though, is about all of them. */
+static enum status add_up(struct entry_run *e, struct sql_meta *meta)
+{
+    meta->changes += e->sum.changes;
+    meta->changed_db |= e->sum.changed_db;
+    meta->duration_ns += e->sum.duration_ns;
+    e->sum = *meta;
+    return e->n_statements ? sql_rewrite_meta(&e->r->out, meta, e->r->err) : STATUS_OK;
 }
 
 /*
@@ -72,15 +92,20 @@ static enum status run_statement(struct entry_run *e, struct sql_stmt *s, bool i
     struct sql_meta meta;
     size_t before = r->out.len;
 
+    if (r->one_result && e->n_statements)
+        drop_result(e);
     if (r->n_results)
         buf_append_char(&r->out, ',');
     enum status st = sql_run(e->conn, s, e->params, n, r->format, e->shared, &r->out, &meta, r->err);
+    if (st == STATUS_OK && r->one_result)
+        st = add_up(e, &meta);
     if (st != STATUS_OK) {
         r->out.len = before;
         return st;
     }
     e->params = skip(e->params, n);
     e->params_left -= n;
+    e->used_params |= want > 0;
     r->n_results++;
     r->wrote |= meta.rows_written > 0 || meta.changes > 0 || meta.changed_db;
     return STATUS_OK;
@@ -108,7 +133,11 @@ static enum status run_next(struct entry_run *e, struct slice *text)
     *text = consumed ? slice_from(*text, consumed) : SLICE_LIT("");
     if (!s)
         return STATUS_OK;
-    if (e->r->read_only && (sql_stmt_flags(s) & SQL_STMT_WRITES))
+    if (e->r->one_result && e->used_params)
+        st = error_set(e->r->err, STATUS_SQL, 0,
+                       "When executing multiple SQL statements in a single call, only the last statement can have "
+                       "parameters.");
+    else if (e->r->read_only && (sql_stmt_flags(s) & SQL_STMT_WRITES))
         st = forbid_write(e->r);
     else if (e->shared && (sql_stmt_flags(s) & (SQL_STMT_WRITES | SQL_STMT_NEEDS_WRITER)))
         e->needs_writer = true;
@@ -135,6 +164,9 @@ static enum status run_entry(struct entry_run *e, struct slice text)
     enum status st = STATUS_OK;
 
     e->n_statements = 0;
+    e->used_params = false;
+    e->out_at = e->r->out.len;
+    e->sum = (struct sql_meta){ 0 };
     while (st == STATUS_OK && text.len && !e->needs_writer)
         st = run_next(e, &text);
     if (st != STATUS_OK || e->needs_writer)

@@ -138,7 +138,8 @@ struct sql_request {
     const struct sql_entry *entries;
     size_t n;
     enum sql_format format;
-    bool read_only; /* the caller may only read: anything else is FORBIDDEN */
+    bool one_result; /* an entry of several statements gives the last one's result, as the binding has it */
+    bool read_only;  /* the caller may only read: anything else is FORBIDDEN */
     /*
      * Instead of entries: code of ours (kv/), on a connection of a database with the OWN profile. It may run again from the
      * start, elsewhere; a reader's may return AGAIN while `may_retry` is set, and then runs in the pool. A writer's sets
@@ -214,9 +215,14 @@ enum status store_snapshot(struct database *db, enum status (*fn)(struct sql_con
 enum status database_state(struct database *db, int64_t *ret_bytes, uint64_t *ret_commit, int64_t *ret_tables,
                            struct error *err) MUST_CHECK;
 
+/* The commit number as far as memory has it; 0 while the database is not open. Any thread. */
+uint64_t database_commit(const struct database *db);
+
 enum { BOOKMARK_LEN = 59 };
 /* The bookmark of a commit: "00000085-0000024c-00004c6d-8e61117bf38d7adb71b934ebbf891683". Same input, same text; grows
  * with the commit number. */
 void bookmark_format(const char *uuid, uint64_t commit, char ret[BOOKMARK_LEN + 1]);
+/* False: the text is no bookmark. *ret_is_own: whether it is the one that bookmark_format gives for that commit of `uuid`. */
+bool bookmark_parse(struct slice text, const char *uuid, uint64_t *ret_commit, bool *ret_is_own) MUST_CHECK;
 
 #endif

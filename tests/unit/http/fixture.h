@@ -12,6 +12,11 @@
  *     POST early    answers 403 at the end of the head
  *     POST sink     counts the bytes of its body; what else it does is in f.sink_*
  *     GET  file     f.file, promised to be f.file_size bytes
+ *
+ * and, for requests with the header x-own, in a table of their own:
+ *
+ *     GET  hello    like echo
+ *     POST NAME     like echo
  */
 #ifndef TESTS_HTTP_FIXTURE_H
 #define TESTS_HTTP_FIXTURE_H
@@ -276,6 +281,17 @@ static const struct http_route test_routes[] = {
     { 0 },
 };
 
+static const struct http_route own_routes[] = {
+    { .method = HTTP_M_GET, .pattern = "hello", .handle = on_echo },
+    { .method = HTTP_M_POST, .pattern = ":name", .handle = on_echo },
+    { 0 },
+};
+
+static const struct http_route *routes_by_header(const struct http_request *req)
+{
+    return http_header(req, "x-own").ptr ? own_routes : NULL;
+}
+
 static void start_server(int64_t request_timeout_ms, int64_t idle_timeout_ms)
 {
     memset(&f, 0, sizeof(f));
@@ -288,6 +304,7 @@ static void start_server(int64_t request_timeout_ms, int64_t idle_timeout_ms)
     f.loops = loops_start(TEST_LOOPS);
     struct http_options opt = {
         .routes = test_routes,
+        .routes_by_header = routes_by_header,
         .admit = admit,
         .fail = on_fail,
         .file_pool = f.pool,

@@ -3,6 +3,8 @@
 
 #include "fixture.h"
 
+#include <sys/un.h>
+
 #define ECHO_HEAD "POST /echo?q=a%20b&x HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nX-A:  two words \r\n"
 
 static const char *const requests[] = {
@@ -434,6 +436,75 @@ static void half_a_request_behind_the_last_one_does_not_hold_the_connection(void
     close(fd);
 }
 
+static void a_header_leads_to_a_table_of_its_own(void **state UNUSED)
+{
+    int fd = client_open();
+
+    client_say(fd, "GET /hello HTTP/1.1\r\nX-Own: 1\r\n\r\n");
+    CHECK_ANSWER(fd, 200, "GET /hello q=[] X-Own=[1] 0:");
+    client_say(fd, "POST /any%2fthing HTTP/1.1\r\nx-own:\r\nContent-Length: 1\r\n\r\nx");
+    CHECK_ANSWER(fd, 200, "POST /any%2fthing q=[] x-own=[] Content-Length=[1] 1:x");
+    client_say(fd, "DELETE /hello HTTP/1.1\r\nX-Own: 1\r\n\r\n");
+    CHECK_ANSWER(fd, 405, "Method not allowed for this route");
+    client_say(fd, "GET /big HTTP/1.1\r\nX-Own: 1\r\n\r\n");
+    CHECK_ANSWER(fd, 404, "Could not route to /big, perhaps your object identifier is invalid?");
+    client_say(fd, "GET /hello HTTP/1.1\r\nX-Own: 1\r\nX-Deny: 1\r\n\r\n");
+    CHECK_ANSWER(fd, 401, "denied");
+    client_say(fd, "GET /hello HTTP/1.1\r\n\r\n");
+    CHECK_ANSWER(fd, 200, "hello");
+    close(fd);
+}
+
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void a_unix_socket_serves_beside_the_address(void **state UNUSED)
+{
+    char dir[64], path[80], too_long[200] = "/tmp/";
+    struct error err;
+    int port;
+
+    test_dir_make(dir);
+    snprintf(path, sizeof(path), "%s/s", dir);
+    memset(too_long + 5, 'x', sizeof(too_long) - 6);
+    assert_int_equal(http_server_listen_unix(f.server, too_long, &err), STATUS_INVALID);
+    assert_int_equal(http_server_listen(f.server, "127.0.0.1:0", &port, &err), STATUS_OK);
+    assert_int_equal(http_server_listen_unix(f.server, path, &err), STATUS_OK);
+    for (int i = 0; i < 3; i++) {
+        int fd = connect_unix(path);
+        assert_true(fd >= 0);
+        client_say(fd, "POST /later HTTP/1.1\r\nContent-Length: 2\r\n\r\nab");
+        CHECK_ANSWER(fd, 200, "POST /later q=[] Content-Length=[2] 2:ab");
+        client_say(fd, "GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n");
+        CHECK_ANSWER(fd, 200, "hello");
+        assert_true(client_is_closed(fd));
+        close(fd);
+    }
+    test_dir_remove(dir);
+}
+
+static void a_unix_socket_that_is_there_is_not_taken_over(void **state UNUSED)
+{
+    char dir[64], path[80];
+    struct error err;
+
+    test_dir_make(dir);
+    snprintf(path, sizeof(path), "%s/s", dir);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(http_server_listen_unix(f.server, path, &err), STATUS_IO);
+    assert_non_null(strstr(err.msg, path));
+    test_dir_remove(dir);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, patient_server, teardown_server)
@@ -456,6 +527,9 @@ int main(void)
         TEST(an_upgrade_is_answered_as_a_plain_request),
         TEST(a_client_that_has_said_its_last_still_gets_its_answers),
         TEST(half_a_request_behind_the_last_one_does_not_hold_the_connection),
+        cmocka_unit_test_setup_teardown(a_header_leads_to_a_table_of_its_own, patient_server, teardown_server),
+        cmocka_unit_test_setup_teardown(a_unix_socket_serves_beside_the_address, patient_server, teardown_server),
+        cmocka_unit_test_setup_teardown(a_unix_socket_that_is_there_is_not_taken_over, patient_server, teardown_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

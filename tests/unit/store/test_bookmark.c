@@ -54,12 +54,55 @@ static void text_order_is_the_order_of_commits(void **state UNUSED)
     }
 }
 
+static void a_bookmark_is_read_back(void **state UNUSED)
+{
+    static const uint64_t commits[] = { 0, 1, 0x1234567890ULL, UINT32_MAX, UINT64_MAX };
+    char text[BOOKMARK_LEN + 1];
+    uint64_t commit;
+    bool is_own;
+
+    for (size_t i = 0; i < ARRAY_LEN(commits); i++) {
+        bookmark_format(uuid, commits[i], text);
+        assert_true(bookmark_parse(slice_cstr(text), uuid, &commit, &is_own));
+        assert_true(commit == commits[i] && is_own);
+        assert_true(bookmark_parse(slice_cstr(text), other, &commit, &is_own));
+        assert_true(commit == commits[i] && !is_own);
+    }
+    /* miniflare's */
+    assert_true(bookmark_parse(SLICE_LIT("00000000-00000001-00000000-00000000000000000000000000000000"), uuid, &commit, &is_own));
+    assert_true(commit == 1 && !is_own);
+}
+
+static void other_text_is_no_bookmark(void **state UNUSED)
+{
+    static const char *const texts[] = {
+        "",
+        "first-primary",
+        "zzzz",
+        "00000000-00000001-00000000-0000000000000000000000000000000",
+        "00000000-00000001-00000000-000000000000000000000000000000000",
+        "00000000-00000001-00000000-0000000000000000000000000000000g",
+        "00000000-00000001-00000000-0000000000000000000000000000000A",
+        "0000000-000000010-00000000-00000000000000000000000000000000",
+        "00000000-00000001-00000000-0000000000000000-000000000000000",
+        "00000000_00000001_00000000_00000000000000000000000000000000",
+    };
+    uint64_t commit;
+    bool is_own;
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        assert_false(bookmark_parse(slice_cstr(texts[i]), uuid, &commit, &is_own));
+    assert_false(bookmark_parse(SLICE_NONE, uuid, &commit, &is_own));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bookmark_has_the_form_of_d1s),
         cmocka_unit_test(the_same_state_has_the_same_name),
         cmocka_unit_test(text_order_is_the_order_of_commits),
+        cmocka_unit_test(a_bookmark_is_read_back),
+        cmocka_unit_test(other_text_is_no_bookmark),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,31 @@
+/*
+ * binding.h - what a Worker's env.DB talks to: workerd's D1 binding protocol.
+ *
+ * workerd's service for the binding adds a header with the database's id to every request; control/routes.c leads such
+ * requests here. Answers are JSON: an array with one result an entry, or one failure object for the whole request.
+ *
+ * Sessions: a request may say in the header D1_SESSION_HEADER how fresh its answer must be. "first-primary" and
+ * "first-unconstrained" are always so here, where there is only the primary. A bookmark is waited for, up to
+ * BINDING_BOOKMARK_WAIT_MS; a text that is no bookmark, or one of a state that another database has and this one has
+ * not, is refused at once. A successful answer then carries the bookmark of what it has seen in the same header.
+ *
+ * Loop thread; each handler answers exactly once.
+ */
+#ifndef DIONE_D1_BINDING_H
+#define DIONE_D1_BINDING_H
+
+#include "base/error.h"
+
+#define D1_BINDING_HEADER "x-d1-database-id"
+#define D1_SESSION_HEADER "x-cf-d1-session-commit-token"
+
+enum { BINDING_BOOKMARK_WAIT_MS = 2000 };
+
+struct http_request;
+
+void binding_query(struct http_request *req); /* POST /query and /execute, ?resultsFormat= */
+void binding_dump(struct http_request *req);  /* POST /dump: refused, as D1 does */
+/* {"success":false,"error":"..."} */
+void binding_error(struct http_request *req, const struct error *err);
+
+#endif
