@@ -13,6 +13,7 @@
 #include "store/tokens.h"
 
 struct transfers;
+struct workers;
 
 /* http_request.app. Lives as long as the server. */
 struct api {
@@ -21,6 +22,7 @@ struct api {
     struct token_cache *token_caches; /* one a loop */
     struct metrics *metrics;
     struct transfers *transfers;
+    struct workers *workers; /* NULL: this server runs none */
     /* What workerd sends for the bindings of our own Workers: grants everything. Random, new at each start. */
     char binding_token[TOKEN_LEN + 1];
 };

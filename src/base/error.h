@@ -25,6 +25,21 @@
     X(NODB,         "database not found",             404,  7404)                                  \
     X(EXISTS,       "name already in use",            400,  7502)                                  \
     X(LIMIT,        "limit reached",                  400,  7406)                                  \
+    X(WORKER,       "Worker not found",               404,  10007)                                 \
+    X(VERSION,      "Worker version not found",       404,  100146)                                \
+    X(SCRIPT,       "script is invalid",              400,  10021)                                 \
+    X(SCRIPTNAME,   "Worker name is invalid",         400,  10016)                                 \
+    X(SCRIPTSIZE,   "script is too large",            413,  10027)                                 \
+    X(FORM,         "form could not be parsed",       400,  10026)                                 \
+    X(TAKEN,        "binding name already in use",    400,  10053)                                 \
+    X(INHERIT,      "inherited binding is invalid",   400,  10057)                                 \
+    X(KVBINDING,    "bound namespace not found",      400,  10041)                                 \
+    X(SERVICE,      "bound service not found",        400,  10143)                                 \
+    X(UNDEPLOYED,   "latest version is not deployed", 400,  10215)                                 \
+    X(SECRET,       "secret not found",               404,  10056)                                 \
+    X(INUSE,        "Worker is bound by another",     400,  10064)                                 \
+    X(ROUTE,        "route already exists",           409,  10020)                                 \
+    X(CRON,         "invalid cron string",            400,  10100)                                 \
     X(SQL,          "SQL error",                      400,  7500)                                  \
     X(TIMEOUT,      "time limit exceeded",            400,  7500)                                  \
     X(FULL,         "no space left",                  400,  7500)                                  \
