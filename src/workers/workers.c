@@ -1,0 +1,343 @@
+/* workers.c - see workers.h. */
+#include "workers/workers.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "workers/document.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LOCKS = 64, SPEC_BYTES = 256 << 20 };
+
+struct workers {
+    struct api *api;
+    struct runtime *rt;
+    struct vault *vault;
+    char *root;
+    pthread_mutex_t locks[LOCKS];
+};
+
+struct store *workers_store(const struct workers *w)
+{
+    return w->api->store;
+}
+
+struct runtime *workers_runtime(const struct workers *w)
+{
+    return w->rt;
+}
+
+struct vault *workers_vault(const struct workers *w)
+{
+    return w->vault;
+}
+
+struct api *workers_api(const struct workers *w)
+{
+    return w->api;
+}
+
+const char *workers_root(const struct workers *w)
+{
+    return w->root;
+}
+
+static pthread_mutex_t *lock_of(struct workers *w, struct slice name)
+{
+    unsigned hash = 2166136261U;
+
+    for (size_t i = 0; i < name.len; i++)
+        hash = (hash ^ (unsigned char)name.ptr[i]) * 16777619U;
+    return &w->locks[hash % LOCKS];
+}
+
+void workers_lock(struct workers *w, struct slice name)
+{
+    pthread_mutex_lock(lock_of(w, name));
+}
+
+void workers_unlock(struct workers *w, struct slice name)
+{
+    pthread_mutex_unlock(lock_of(w, name));
+}
+
+/* ---- versions ---- */
+
+/* What is wrong with a script has a code of its own here. */
+static enum status as_script_error(enum status st, struct error *err)
+{
+    if (st == STATUS_INVALID && err)
+        err->status = STATUS_SCRIPT;
+    return st == STATUS_INVALID ? STATUS_SCRIPT : st;
+}
+
+static char *version_folder(struct workers *w, struct arena *a, struct slice worker, struct slice id)
+{
+    struct slice path = arena_join(a, slice_cstr(w->root), SLICE_LIT("/"));
+
+    path = path.ptr ? arena_join(a, path, worker) : path;
+    path = path.ptr ? arena_join(a, path, SLICE_LIT("/")) : path;
+    path = path.ptr ? arena_join(a, path, id) : path;
+    return (char *)path.ptr;
+}
+
+static enum status spec_of(struct workers *w, const struct worker *worker, const struct version *v, struct arena *a,
+                           struct worker_spec *ret, struct error *err)
+{
+    char *folder = version_folder(w, a, worker->name, v->id);
+
+    if (!folder)
+        return error_set(err, STATUS_NOMEM, 0, "out of memory");
+    return document_spec(worker, v, folder, w->vault, a, ret, err);
+}
+
+/* Runs it aside; the document gets what came to light. */
+static enum status try_version(struct workers *w, const struct new_version_request *r, struct slice id,
+                               struct buf *ret_document, struct error *err)
+{
+    struct worker unborn = { .name = r->worker };
+    struct version v = { .id = id, .created_ms = clock_wall_ms() };
+    struct worker_spec spec;
+    struct json *document;
+    struct slice handlers = SLICE_LIT("[]");
+    char startup[24];
+    int64_t began_ns = clock_mono_ns();
+    enum status st = json_parse(r->document, JSON_STRICT, r->arena, &document, err);
+
+    if (st != STATUS_OK)
+        return st;
+    v.document = document;
+    st = spec_of(w, &unborn, &v, r->arena, &spec, err);
+    if (st == STATUS_OK)
+        st = as_script_error(worker_spec_check(&spec, err), err);
+    if (st == STATUS_OK && spec.n_modules)
+        st = as_script_error(runtime_check(w->rt, &spec, r->arena, &handlers, err), err);
+    if (st != STATUS_OK)
+        return st;
+    snprintf(startup, sizeof(startup), "%lld", (long long)((clock_mono_ns() - began_ns) / 1000000));
+    struct member members[] = { { "handlers", handlers }, { "startup_ms", slice_cstr(startup) } };
+    document_copy(ret_document, document, members, ARRAY_LEN(members));
+    return ret_document->overflowed ? error_set(err, STATUS_NOMEM, 0, "out of memory") : STATUS_OK;
+}
+
+enum status workers_add_version(struct workers *w, const struct new_version_request *r, struct worker **ret_worker,
+                                struct error *err)
+{
+    struct buf document CLEANUP(buf_release) = { 0 };
+    char text[UUID_LEN + 1];
+    struct slice id = { text, UUID_LEN };
+    int64_t number;
+
+    if (!worker_name_is_valid(r->worker))
+        return error_set(
+            err, STATUS_SCRIPTNAME, 0,
+            "Invalid Worker name '%.*s': it takes 1 to 63 lower-case letters, digits, dashes and underscores, "
+            "with a letter or digit at both ends",
+            r->worker.len > 100 ? 100 : (int)r->worker.len, r->worker.ptr);
+    uuid_new(text);
+    enum status st = version_files_write(w->root, r->worker, id, r->files, r->n_files, r->like, err);
+    if (st != STATUS_OK)
+        return st;
+    st = try_version(w, r, id, &document, err);
+    if (st == STATUS_OK)
+        st = catalog_add_version(w->api->store, r->worker, id, r->source, buf_slice(&document), clock_wall_ms(),
+                                 &number, err);
+    if (st != STATUS_OK) {
+        version_files_remove(w->root, r->worker, id);
+        return st;
+    }
+    return catalog_find(w->api->store, r->worker, r->arena, ret_worker, err);
+}
+
+/* ---- deployments ---- */
+
+static enum status run_version(struct workers *w, const struct worker *worker, const struct version *v, struct arena *a,
+                               struct error *err)
+{
+    struct worker_spec spec;
+    enum status st = spec_of(w, worker, v, a, &spec, err);
+
+    if (st == STATUS_OK)
+        st = as_script_error(runtime_deploy(w->rt, &spec, err), err);
+    if (st == STATUS_OK && !worker->host_enabled)
+        st = runtime_set_host_enabled(w->rt, worker->name, false, err);
+    return st;
+}
+
+/* What ran before runs again, since the deployment could not be recorded. */
+static void take_back(struct workers *w, const struct worker *worker, struct arena *a)
+{
+    const struct version *before = worker_active(worker);
+    struct error err;
+    enum status st = before ? run_version(w, worker, before, a, &err) : runtime_remove(w->rt, worker->name, &err);
+
+    if (st != STATUS_OK)
+        log_line(LOG_ERROR, "Worker %.*s: the version before could not be brought back: %s", SLICE_FMT(worker->name),
+                 err.msg);
+}
+
+/* Versions that are too old go; failing to is no failure of the deployment. */
+static void prune(struct workers *w, struct slice name, struct arena *a)
+{
+    struct slice *ids;
+    size_t n;
+    struct error err;
+
+    if (catalog_prune(w->api->store, name, a, &ids, &n, &err) != STATUS_OK) {
+        log_line(LOG_WARN, "Worker %.*s: old versions were not removed: %s", SLICE_FMT(name), err.msg);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        version_files_remove(w->root, name, ids[i]);
+}
+
+enum status workers_deploy(struct workers *w, struct slice name, struct slice version_id, struct slice source,
+                           struct slice annotations, struct arena *a, char ret_id[UUID_LEN + 1], struct error *err)
+{
+    struct worker *worker;
+    char id[UUID_LEN + 1];
+    enum status st = catalog_find(w->api->store, name, a, &worker, err);
+
+    if (st != STATUS_OK)
+        return st;
+    const struct version *v = worker_version(worker, version_id);
+    if (!v)
+        return error_set(err, STATUS_VERSION, 0, "The version %.*s of the Worker %.*s does not exist",
+                         SLICE_FMT(version_id), SLICE_FMT(name));
+    st = run_version(w, worker, v, a, err);
+    if (st != STATUS_OK)
+        return st;
+    uuid_new(id);
+    struct deployment d = { .id = slice_of(id, UUID_LEN),
+                            .version_id = v->id,
+                            .source = source,
+                            .annotations = annotations,
+                            .created_ms = clock_wall_ms() };
+    st = catalog_deploy(w->api->store, name, &d, err);
+    if (st != STATUS_OK) {
+        take_back(w, worker, a);
+        return st;
+    }
+    memcpy(ret_id, id, sizeof(id));
+    prune(w, name, a);
+    return STATUS_OK;
+}
+
+enum status workers_delete(struct workers *w, struct slice name, struct error *err)
+{
+    struct error gone;
+    enum status st = catalog_delete(w->api->store, name, err);
+
+    if (st != STATUS_OK)
+        return st;
+    st = runtime_remove(w->rt, name, &gone);
+    if (st != STATUS_OK && st != STATUS_NOTFOUND)
+        log_line(LOG_ERROR, "Worker %.*s: %s", SLICE_FMT(name), gone.msg);
+    worker_files_remove(w->root, name);
+    return STATUS_OK;
+}
+
+/* ---- start and stop ---- */
+
+struct known {
+    struct store *store;
+    struct arena arena;
+};
+
+static bool is_known(void *arg, struct slice name, struct slice id)
+{
+    struct known *k = arg;
+    struct worker *worker;
+    struct error err;
+
+    arena_reset(&k->arena);
+    enum status st = catalog_find(k->store, name, &k->arena, &worker, &err);
+    if (st == STATUS_WORKER)
+        return false;
+    return st != STATUS_OK || !id.ptr || worker_version(worker, id); /* nothing goes that could not be looked up */
+}
+
+static enum status make_root(struct workers *w, struct error *err)
+{
+    struct buf path CLEANUP(buf_release) = { 0 };
+
+    buf_printf(&path, "%s/workers", store_dir(w->api->store));
+    enum status st = folder_make(path.ptr, err);
+    if (st != STATUS_OK)
+        return st;
+    w->root = realpath(path.ptr, NULL);
+    return w->root ? STATUS_OK : error_errno(err, errno, "cannot find %s", path.ptr);
+}
+
+enum status workers_open(struct api *api, struct runtime *rt, struct workers **ret, struct error *err)
+{
+    struct workers *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return error_set(err, STATUS_NOMEM, 0, "out of memory");
+    w->api = api;
+    w->rt = rt;
+    for (int i = 0; i < LOCKS; i++)
+        pthread_mutex_init(&w->locks[i], NULL);
+    enum status st = make_root(w, err);
+    if (st == STATUS_OK)
+        st = catalog_open(api->store, err);
+    if (st == STATUS_OK && !(w->vault = vault_new(store_dir(api->store))))
+        st = error_set(err, STATUS_NOMEM, 0, "out of memory");
+    if (st != STATUS_OK) {
+        workers_close(w);
+        return st;
+    }
+    struct known k = { .store = api->store };
+    arena_init(&k.arena, SPEC_BYTES);
+    worker_files_settle(w->root, is_known, &k);
+    arena_release(&k.arena);
+    *ret = w;
+    return STATUS_OK;
+}
+
+void workers_close(struct workers *w)
+{
+    if (!w)
+        return;
+    for (int i = 0; i < LOCKS; i++)
+        pthread_mutex_destroy(&w->locks[i]);
+    vault_free(w->vault);
+    free(w->root);
+    free(w);
+}
+
+static void start_one(struct workers *w, struct slice name)
+{
+    struct arena arena;
+    struct worker *worker;
+    struct error err;
+
+    arena_init(&arena, SPEC_BYTES);
+    workers_lock(w, name);
+    enum status st = catalog_find(w->api->store, name, &arena, &worker, &err);
+    const struct version *v = st == STATUS_OK ? worker_active(worker) : NULL;
+    if (v)
+        st = run_version(w, worker, v, &arena, &err);
+    workers_unlock(w, name);
+    if (st != STATUS_OK)
+        log_line(LOG_ERROR, "Worker %.*s does not run: %s", SLICE_FMT(name), err.msg);
+    arena_release(&arena);
+}
+
+void workers_start(struct workers *w)
+{
+    struct arena arena;
+    struct slice *names;
+    size_t n = 0;
+    struct error err;
+
+    arena_init(&arena, SPEC_BYTES);
+    if (catalog_names(w->api->store, &arena, &names, &n, &err) != STATUS_OK)
+        log_line(LOG_ERROR, "no Worker was started: %s", err.msg);
+    for (size_t i = 0; i < n; i++)
+        start_one(w, names[i]);
+    arena_release(&arena);
+}
