@@ -92,7 +92,7 @@ enum status file_read(const char *path, char **ret_bytes, size_t *ret_len, struc
     size_t len = 0;
 
     if (fd < 0 || fstat(fd, &info) != 0)
-        return error_errno(err, errno, "cannot read %s", path);
+        return error_set(err, STATUS_IO, errno, "cannot read %s: %s", path, strerror(errno));
     char *bytes = malloc((size_t)info.st_size + 1);
     if (!bytes)
         return error_set(err, STATUS_NOMEM, 0, "out of memory");

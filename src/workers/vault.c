@@ -135,7 +135,7 @@ static enum status load_key(struct vault *v, struct error *err)
     else if (errno == ENOENT && !(chosen && *chosen))
         st = make_key(v, path, v->key, err);
     else
-        st = error_errno(err, errno, "cannot open %s", path);
+        st = error_set(err, STATUS_IO, errno, "cannot open %s: %s", path, strerror(errno));
     if (st == STATUS_OK &&
         !HMAC(EVP_sha256(), v->key, KEY_BYTES, (const unsigned char *)"upload tokens", 13, v->sign_key, NULL))
         st = error_set(err, STATUS_INTERNAL, 0, "OpenSSL: HMAC failed");
