@@ -12,6 +12,7 @@
 #include "store/store.h"
 #include "store/tokens.h"
 
+struct kv;
 struct transfers;
 struct workers;
 
@@ -25,6 +26,7 @@ struct api {
     struct workers *workers; /* NULL: this server runs none */
     /* What workerd sends for the bindings of our own Workers: grants everything. Random, new at each start. */
     char binding_token[TOKEN_LEN + 1];
+    struct kv *kv;
 };
 
 enum api_right { API_READ, API_WRITE };

@@ -40,6 +40,13 @@
     X(INUSE,        "Worker is bound by another",     400,  10064)                                 \
     X(ROUTE,        "route already exists",           409,  10020)                                 \
     X(CRON,         "invalid cron string",            400,  10100)                                 \
+    X(KVNOKEY,      "key not found",                  404,  10009)                                 \
+    X(KVNONAMESPACE, "namespace not found",           404,  10013)                                 \
+    X(KVTITLE,      "namespace title in use",         400,  10014)                                 \
+    X(KVKEY,        "key too long",                   414,  10030)                                 \
+    X(KVVALUE,      "value or metadata too large",    413,  10022)                                 \
+    X(KVINVALID,    "not possible for a key",         400,  10033)                                 \
+    X(CHANGED,      "a condition of the request is not met", 412, 10412)                           \
     X(SQL,          "SQL error",                      400,  7500)                                  \
     X(TIMEOUT,      "time limit exceeded",            400,  7500)                                  \
     X(FULL,         "no space left",                  400,  7500)                                  \

@@ -414,13 +414,5 @@ double json_double(const struct json *v)
 
 bool json_i64(const struct json *v, int64_t *ret)
 {
-    if (!json_is(v, JSON_NUMBER) || !v->is_integer)
-        return false;
-    struct slice digits = v->text;
-    bool negative = digits.ptr[0] == '-';
-    uint64_t magnitude;
-    if (!slice_to_u64(negative ? slice_from(digits, 1) : digits, (uint64_t)INT64_MAX + negative, &magnitude))
-        return false;
-    *ret = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
-    return true;
+    return json_is(v, JSON_NUMBER) && v->is_integer && slice_to_i64(v->text, ret);
 }

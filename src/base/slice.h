@@ -102,4 +102,16 @@ static inline bool slice_to_u64(struct slice s, uint64_t max, uint64_t *ret)
     return true;
 }
 
+/* The same with an optional minus, within 64 bits. */
+static inline bool slice_to_i64(struct slice s, int64_t *ret)
+{
+    bool negative = s.len && s.ptr[0] == '-';
+    uint64_t magnitude;
+
+    if (!slice_to_u64(negative ? slice_from(s, 1) : s, (uint64_t)INT64_MAX + negative, &magnitude))
+        return false;
+    *ret = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
+    return true;
+}
+
 #endif

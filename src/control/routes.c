@@ -10,12 +10,14 @@
 #include "d1/graphql.h"
 #include "d1/query.h"
 #include "d1/transfers.h"
+#include "kv/rest.h"
 
 #include <openssl/crypto.h>
 
 enum { PUBLIC = 1 }; /* http_route.flags: answered without a token */
 
 #define DB "accounts/:account/d1/database/:db"
+#define NS "accounts/:account/storage/kv/namespaces/:ns"
 
 static void health(struct http_request *req)
 {
@@ -29,6 +31,10 @@ static void health(struct http_request *req)
 const struct http_route routes[] = {
     { HTTP_M_POST, DB "/query", query_objects, 0, 0, NULL },
     { HTTP_M_POST, DB "/raw", query_arrays, 0, 0, NULL },
+    { HTTP_M_GET, NS "/values/:key", kv_rest_get, 0, 0, NULL },
+    { HTTP_M_PUT, NS "/values/:key", kv_rest_put, 0, 0, kv_rest_put_begin },
+    { HTTP_M_DELETE, NS "/values/:key", kv_rest_delete, 0, 0, NULL },
+    { HTTP_M_POST, NS "/values/:key/increment", kv_rest_increment, 0, 0, NULL },
     { HTTP_M_GET, "health", health, 0, PUBLIC, NULL },
     { HTTP_M_GET, DB, databases_get, 0, 0, NULL },
     { HTTP_M_PATCH, DB, databases_update, 0, 0, NULL },
@@ -48,6 +54,21 @@ const struct http_route routes[] = {
     { HTTP_M_PUT, "dione/imports/:token", NULL, 0, PUBLIC, imports_upload },
     { HTTP_M_GET, DB "/time_travel/bookmark", databases_bookmark, 0, 0, NULL },
     { HTTP_M_POST, DB "/time_travel/restore", databases_restore, 0, 0, NULL },
+    { HTTP_M_GET, NS "/values/", kv_rest_get, 0, 0, NULL }, /* an empty key, which is refused as one */
+    { HTTP_M_PUT, NS "/values/", kv_rest_put, 0, 0, kv_rest_put_begin },
+    { HTTP_M_DELETE, NS "/values/", kv_rest_delete, 0, 0, NULL },
+    { HTTP_M_GET, NS "/metadata/:key", kv_rest_metadata, 0, 0, NULL },
+    { HTTP_M_GET, NS "/keys", kv_rest_keys, 0, 0, NULL },
+    { HTTP_M_PUT, NS "/bulk", kv_rest_bulk_put, 0, 0, kv_rest_bulk_put_begin },
+    { HTTP_M_DELETE, NS "/bulk", kv_rest_bulk_delete, 0, 0, kv_rest_bulk_delete_begin },
+    { HTTP_M_POST, NS "/bulk/delete", kv_rest_bulk_delete, 0, 0, kv_rest_bulk_delete_begin },
+    { HTTP_M_POST, NS "/bulk/get", kv_rest_bulk_get, 0, 0, NULL },
+    { HTTP_M_GET, "accounts/:account/storage/kv/namespaces", kv_rest_list, 0, 0, NULL },
+    { HTTP_M_POST, "accounts/:account/storage/kv/namespaces", kv_rest_create, 0, 0, NULL },
+    { HTTP_M_GET, NS, kv_rest_namespace, 0, 0, NULL },
+    { HTTP_M_PUT, NS, kv_rest_update, 0, 0, NULL },
+    { HTTP_M_PATCH, NS, kv_rest_update, 0, 0, NULL },
+    { HTTP_M_DELETE, NS, kv_rest_remove, 0, 0, NULL },
     { HTTP_M_POST, "graphql", graphql_post, 0, 0, NULL },
     { HTTP_M_GET, "user/tokens/verify", identity_verify, 0, 0, NULL },
     { HTTP_M_GET, "user", identity_user, 0, 0, NULL },

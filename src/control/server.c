@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "d1/transfers.h"
 #include "http/server.h"
+#include "kv/kv.h"
 #include "store/transfers.h"
 
 #include <errno.h>
@@ -213,6 +214,8 @@ static enum status start_parts(struct server *s, struct error *err)
         st = metrics_open(s->api.store, &s->api.metrics, err);
     if (st == STATUS_OK)
         st = transfers_open(s->api.store, &s->api.transfers, err);
+    if (st == STATUS_OK)
+        st = kv_open(s->api.store, KV_MAP_BYTES, &s->api.kv, err);
     if (st != STATUS_OK)
         return st;
     s->api.token_caches = calloc((size_t)s->n_loops, sizeof(*s->api.token_caches));
@@ -220,6 +223,7 @@ static enum status start_parts(struct server *s, struct error *err)
         return error_set(err, STATUS_NOMEM, 0, "out of memory");
     s->upkeep = upkeep_start(&s->api, &s->loops[0]);
     token_new(s->api.binding_token);
+    kv_start_sweeping(s->api.kv, &s->loops[0]);
     start_http(s, files);
     return start_listening(s, err);
 }
@@ -300,6 +304,7 @@ void server_stop(struct server *s)
     if (s->http)
         http_server_drain(s->http, DRAIN_MS);
     upkeep_stop(s->upkeep);
+    kv_stop_sweeping(s->api.kv);
     transfers_drain(s->api.transfers);
     if (s->api.store)
         store_drain(s->api.store);
@@ -311,6 +316,7 @@ void server_stop(struct server *s)
     metrics_close(s->api.metrics);
     transfers_close(s->api.transfers);
     tokens_close(s->api.tokens);
+    kv_close(s->api.kv);
     free(s->api.token_caches);
     store_close(s->api.store);
     http_server_free(s->http);

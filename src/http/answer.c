@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 5000, FILE_CHUNK_BYTES = 256 * 1024 };
+enum { LINGER_MS = 5000, FILE_CHUNK_BYTES = 256 * 1024, REASON_MAX = 512 };
 
 /* ---- answers ---- */
 
@@ -122,8 +122,12 @@ static const char *reason(int status)
         return "Method Not Allowed";
     case 408:
         return "Request Timeout";
+    case 412:
+        return "Precondition Failed";
     case 413:
         return "Payload Too Large";
+    case 414:
+        return "URI Too Long";
     case 429:
         return "Too Many Requests";
     case 431:
@@ -144,13 +148,16 @@ static void build_head(struct conn *c, int status, const char *content_type, uin
     struct buf *h = &c->head;
 
     buf_clear(h);
-    if (status == 200) {
+    if (status == 200 && !c->reason.len) {
         buf_append(h, "HTTP/1.1 200 OK\r\n", 17);
     } else {
         buf_append_cstr(h, "HTTP/1.1 ");
         json_write_u64(h, (uint64_t)status);
         buf_append_char(h, ' ');
-        buf_append_cstr(h, reason(status));
+        if (c->reason.len)
+            buf_append_slice(h, buf_slice(&c->reason));
+        else
+            buf_append_cstr(h, reason(status));
         buf_append_cstr(h, "\r\n");
     }
     if (content_type) {
@@ -187,6 +194,15 @@ static void answer_sent(struct conn *c)
     request_end(c);
     if (!closed && !c->parsing)
         conn_go_on(c);
+}
+
+void http_respond_reason(struct http_request *req, struct slice text)
+{
+    struct buf *b = &conn_of(req)->reason;
+
+    buf_clear(b);
+    for (size_t i = 0; i < text.len && b->len < REASON_MAX; i++)
+        buf_append_char(b, (unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 127 ? ' ' : text.ptr[i]);
 }
 
 void http_respond_header(struct http_request *req, const char *name, struct slice value)

@@ -61,6 +61,7 @@ void conn_free_if_done(struct conn *c)
     buf_release(&c->body);
     buf_release(&c->pending);
     buf_release(&c->extra_headers);
+    buf_release(&c->reason);
     buf_release(&c->head);
     buf_release(&c->answer);
     free(c);

@@ -55,7 +55,7 @@ struct conn {
     uint64_t timed_bytes; /* body_bytes when the deadline was last set */
     const struct http_sink *sink;
 
-    struct buf extra_headers;
+    struct buf extra_headers, reason;
     struct buf head, answer; /* being sent */
     uv_write_t write;
     size_t unsent_bytes; /* at the last deadline check */

@@ -106,6 +106,8 @@ int64_t http_content_length(const struct http_request *req);
 void http_body_pause(struct http_request *req);
 void http_body_resume(struct http_request *req);
 
+/* The reason phrase of the answer instead of the usual one: one line is made of it, cut at 512 bytes. */
+void http_respond_reason(struct http_request *req, struct slice text);
 /* Adds a header to the answer. `value` must be free of CR and LF. */
 void http_respond_header(struct http_request *req, const char *name, struct slice value);
 /* Sends the answer and ends the request: req is gone afterwards. Takes *body's memory. Loop thread. */

@@ -36,6 +36,7 @@ static void request_begin(struct conn *c)
     c->message_complete = false;
     buf_clear(&c->body);
     buf_clear(&c->extra_headers);
+    buf_clear(&c->reason);
     conn_move(c, CONN_HEAD);
     conn_set_deadline(c, c->share->opt->request_timeout_ms);
 }

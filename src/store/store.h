@@ -147,6 +147,7 @@ struct sql_request {
      */
     enum status (*fn)(struct sql_conn *c, struct sql_request *r);
     bool fn_writes;
+    bool alone;        /* in no group: it is so large that others would wait for it, and the WAL grow without end */
     bool fn_is_atomic; /* changes nothing when it fails: needs no savepoint */
     /* Once its commit is durable and before anyone of the group is answered; on the thread that writes. */
     void (*committed)(struct sql_request *r);

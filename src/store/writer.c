@@ -62,13 +62,18 @@ void writer_enqueue(struct sql_request *r, enum request_kind kind)
     }
 }
 
+static bool may_share(const struct sql_request *r)
+{
+    return r->kind == REQUEST_SQL && !r->alone;
+}
+
 /* The next requests of the same kind: a run of SQL requests, or one of another kind. NULL: the queue is empty. */
 static struct sql_request *take_group_locked(struct database *db, int *ret_n)
 {
     struct sql_request *first = db->first, **link = &db->first;
     int n = 0;
 
-    while (*link && n < GROUP_MAX && (n == 0 || ((*link)->kind == REQUEST_SQL && first->kind == REQUEST_SQL))) {
+    while (*link && n < GROUP_MAX && (n == 0 || (may_share(*link) && may_share(first)))) {
         link = &(*link)->next;
         n++;
     }
@@ -215,10 +220,10 @@ static enum group_result run_in_savepoint(struct database *db, struct sql_reques
     return undone ? GROUP_RAN : GROUP_LOST;
 }
 
-/* A constraint may have failed on a row of another request that is undone now. */
+/* A constraint, or a condition in code of ours, may have failed on a row of another request that is undone now. */
 static bool verdict_stands(const struct sql_request *r)
 {
-    return r->failed && (r->err->native & 0xFF) != SQLITE_CONSTRAINT;
+    return r->failed && !r->fn && (r->err->native & 0xFF) != SQLITE_CONSTRAINT;
 }
 
 /* The verdict on `first` .. before `end` is void, except for those that failed by themselves. */

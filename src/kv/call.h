@@ -1,0 +1,73 @@
+/*
+ * call.h - what the handlers of KV share, whichever protocol they speak: one request, its namespace, its body.
+ * Loop thread.
+ */
+#ifndef DIONE_KV_CALL_H
+#define DIONE_KV_CALL_H
+
+#include "api/api.h"
+#include "kv/kv.h"
+#include "kv/limits.h"
+#include "kv/spool.h"
+
+/* Lives in the request's arena. */
+struct kv_call {
+    struct http_request *req;
+    struct kv_namespace *ns;
+    struct spool *spool; /* of a large body */
+    struct slice body;   /* as sent */
+    uint64_t body_total; /* more than `body` when that was cut off */
+    enum status status;  /* of what was started */
+    struct error err;
+    void (*done)(struct kv_call *call);
+    union {
+        struct kv_read read;
+        struct kv_write write;
+        struct kv_bulk_read bulk_read;
+        struct kv_bulk_write bulk_write;
+        struct kv_list list;
+    };
+};
+
+/* The namespace, if the token may do `right` with it. KVNONAMESPACE, FORBIDDEN. The caller owns the reference. */
+enum status call_namespace(struct http_request *req, struct slice id, enum api_right right, struct kv_namespace **ret,
+                           struct error *err) MUST_CHECK;
+/* Takes the namespace's reference. NULL: out of memory, and the reference is given back. */
+struct kv_call *call_new(struct http_request *req, struct kv_namespace *ns) MUST_CHECK;
+/* Gives back what the call holds; its arena stays until the answer. */
+void call_end(struct kv_call *call);
+
+/* In a route's `begin`: the body goes to disk; see spool.h. */
+void call_spool(struct http_request *req, uint64_t keep_bytes, void (*whole)(struct http_request *req, struct spool *s),
+                void (*failed)(struct http_request *req, const struct error *err));
+/* Its body is the call's. */
+void call_take_spool(struct kv_call *call, struct spool *s);
+
+/* Starts the request; each calls `done` at its end, also when that is at once. */
+void call_read(struct kv_call *call, struct kv_place *place, bool want_bytes, void (*done)(struct kv_call *call));
+void call_write(struct kv_call *call, void (*done)(struct kv_call *call));
+/* Takes prefix and cursor from the query string; `limit` is that one's text. The caller has set write_key. */
+void call_list(struct kv_call *call, struct slice limit, void (*done)(struct kv_call *call));
+void call_bulk_read(struct kv_call *call, void (*done)(struct kv_call *call));
+void call_bulk_write(struct kv_call *call, void (*done)(struct kv_call *call));
+
+/* Answers with the value of a finished read. */
+void call_send_value(struct kv_call *call, const char *content_type);
+
+/* A cursor is the last key of the list before it. */
+void cursor_write(struct buf *b, struct slice key);
+enum status cursor_read(struct slice cursor, struct arena *a, struct slice *ret_key, struct error *err) MUST_CHECK;
+
+/*
+ * The JSON of a bulk read: an object from key to text, or parsed JSON with `as_json`, or null; with metadata an object of
+ * both, and of the expiry when `with_expiration`. KVINVALID: a value that is not JSON.
+ */
+struct bulk_format {
+    bool as_json, with_metadata, with_expiration;
+};
+enum status bulk_write_values(struct buf *b, const struct kv_bulk_read *r, struct bulk_format how, struct arena *a,
+                              struct error *err) MUST_CHECK;
+/* The keys and options of its body: {"keys":[..],"type":..,"withMetadata":..,"cacheTtl":..}. Fills call->bulk_read. */
+enum status bulk_take_request(struct kv_call *call, const struct json *body, struct bulk_format *ret) MUST_CHECK;
+
+#endif
