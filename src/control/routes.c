@@ -10,6 +10,7 @@
 #include "d1/graphql.h"
 #include "d1/query.h"
 #include "d1/transfers.h"
+#include "kv/binding.h"
 #include "kv/rest.h"
 
 #include <openssl/crypto.h>
@@ -90,6 +91,12 @@ static const struct http_route d1_binding_routes[] = {
     { HTTP_M_GET, NULL, NULL, 0, 0, NULL },
 };
 
+static const struct http_route kv_binding_routes[] = {
+    { HTTP_M_GET, "*", kv_binding, 0, 0, NULL },    { HTTP_M_PUT, "*", kv_binding, 0, 0, kv_binding_begin },
+    { HTTP_M_DELETE, "*", kv_binding, 0, 0, NULL }, { HTTP_M_POST, "bulk/get", kv_binding, 0, 0, NULL },
+    { HTTP_M_GET, NULL, NULL, 0, 0, NULL },
+};
+
 /* The services behind a Worker's bindings. workerd names them by a header that it adds to each request; the path is the
  * binding's own. */
 static const struct binding_service {
@@ -98,6 +105,7 @@ static const struct binding_service {
     void (*fail)(struct http_request *req, const struct error *err); /* in the form that the binding reads */
 } binding_services[] = {
     { SLICE_LIT(D1_BINDING_HEADER), d1_binding_routes, binding_error },
+    { SLICE_LIT(KV_BINDING_HEADER), kv_binding_routes, kv_binding_error },
 };
 
 static const struct binding_service *binding_service_of(const struct http_request *req)

@@ -38,7 +38,7 @@ struct http_sink {
 
 struct http_route {
     enum http_method method;
-    const char *pattern; /* "accounts/:account/d1/database/:db/query"; each :name fills the next params[] */
+    const char *pattern; /* "accounts/:account/d1/database/:db/query"; each :name fills the next params[]; a last "*" is any rest */
     void (*handle)(struct http_request *req);
     size_t body_limit; /* bytes; 0: the server's default */
     unsigned flags;    /* the application's own */

@@ -40,6 +40,8 @@ static bool pattern_fits(const char *pattern, struct slice path, struct slice ra
     size_t n = 0;
 
     for (;;) {
+        if (pattern[0] == '*')
+            return true;
         struct slice segment = slice_cut(&path, '/');
         const char *end = strchrnul(pattern, '/');
         struct slice want = slice_of(pattern, (size_t)(end - pattern));

@@ -9,10 +9,10 @@
 
 /* ---- answers ---- */
 
-static void fail(struct http_request *req, const struct error *err)
+void kv_binding_error(struct http_request *req, const struct error *err)
 {
-    /* 404 would read as "no such key". */
-    int status = err->status == STATUS_KVNONAMESPACE ? 400 : status_http(err->status);
+    /* A 404 would read as "no such key". */
+    int status = status_http(err->status) == 404 ? 400 : status_http(err->status);
     struct buf body = { 0 };
 
     buf_append_cstr(&body, err->msg);
@@ -23,7 +23,7 @@ static void fail(struct http_request *req, const struct error *err)
 static void end(struct kv_call *call)
 {
     call_end(call);
-    fail(call->req, &call->err);
+    kv_binding_error(call->req, &call->err);
 }
 
 static void no_memory(struct http_request *req)
@@ -31,7 +31,7 @@ static void no_memory(struct http_request *req)
     struct error err;
 
     IGNORE_RESULT(error_set(&err, STATUS_NOMEM, 0, "out of memory")); /* fills err */
-    fail(req, &err);
+    kv_binding_error(req, &err);
 }
 
 static void not_found(struct http_request *req)
@@ -56,7 +56,7 @@ static struct kv_call *begin(struct http_request *req, enum api_right right)
     struct error err;
 
     if (take_namespace(req, right, &ns, &err) != STATUS_OK) {
-        fail(req, &err);
+        kv_binding_error(req, &err);
         return NULL;
     }
     struct kv_call *call = call_new(req, ns);
@@ -150,7 +150,7 @@ static void get(struct http_request *req)
             kv_namespace_unref(ns);
     }
     if (st != STATUS_OK) {
-        fail(req, &err);
+        kv_binding_error(req, &err);
         return;
     }
     struct kv_value *v = kv_peek(ns, key, &place);
@@ -240,11 +240,11 @@ void kv_binding_begin(struct http_request *req)
     if (req->method != HTTP_M_PUT || !spool_wants(req))
         return;
     if (take_namespace(req, API_WRITE, &ns, &err) != STATUS_OK) {
-        fail(req, &err);
+        kv_binding_error(req, &err);
         return;
     }
     kv_namespace_unref(ns); /* taken anew when the body is whole */
-    call_spool(req, KV_VALUE_MAX, put_whole, fail);
+    call_spool(req, KV_VALUE_MAX, put_whole, kv_binding_error);
 }
 
 static void delete (struct http_request *req)
@@ -359,41 +359,16 @@ static void bulk_get(struct http_request *req)
 
 /* ---- which ---- */
 
-static void no_such_method(struct http_request *req)
-{
-    struct error err;
-
-    IGNORE_RESULT(error_set(&err, STATUS_METHOD, 0, "Method Not Allowed")); /* fills err */
-    fail(req, &err);
-}
-
 void kv_binding(struct http_request *req)
 {
-    bool is_root = slice_eq(req->path, SLICE_LIT("/"));
-
-    switch (req->method) {
-    case HTTP_M_GET:
-    case HTTP_M_HEAD:
-        if (is_root)
-            list(req);
-        else
-            get(req);
-        return;
-    case HTTP_M_PUT:
+    if (req->method == HTTP_M_PUT)
         put_small(req);
-        return;
-    case HTTP_M_DELETE:
+    else if (req->method == HTTP_M_DELETE)
         delete (req);
-        return;
-    case HTTP_M_POST:
-        if (slice_eq(req->path, SLICE_LIT("/bulk/get")))
-            bulk_get(req);
-        else
-            no_such_method(req);
-        return;
-    case HTTP_M_PATCH:
-    case HTTP_M_OTHER:
-        no_such_method(req);
-        return;
-    }
+    else if (req->method == HTTP_M_POST)
+        bulk_get(req);
+    else if (slice_eq(req->path, SLICE_LIT("/")))
+        list(req);
+    else
+        get(req);
 }

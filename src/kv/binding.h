@@ -12,9 +12,12 @@ struct http_request;
 
 #define KV_BINDING_HEADER "x-kv-namespace-id"
 
-/* For a request with a token; http_route.handle. */
+struct error;
+
+/* http_route.handle of GET and PUT and DELETE of any path, and of POST bulk/get. */
 void kv_binding(struct http_request *req);
-/* http_route.begin, for large values. */
+/* http_route.begin of PUT: large values. */
 void kv_binding_begin(struct http_request *req);
+void kv_binding_error(struct http_request *req, const struct error *err);
 
 #endif
