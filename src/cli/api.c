@@ -114,6 +114,21 @@ void api_close(struct api *api)
     free(api);
 }
 
+struct server *api_server(const struct api *api)
+{
+    return api->backend.server;
+}
+
+const char *api_url(const struct api *api)
+{
+    return api->backend.url;
+}
+
+const char *api_token(const struct api *api)
+{
+    return api->backend.token;
+}
+
 const char *api_place(const struct api *api)
 {
     return api->backend.place;

@@ -23,9 +23,11 @@ struct api_options {
     const char *url, *token; /* remote; without a trailing slash */
     const char *data;        /* local: the folder */
     bool create_data;        /* local: make it when it is missing */
+    const char *listen;      /* local: where a server that starts in this process listens as well; NULL: nowhere */
 };
 
 struct api;
+struct server;
 
 /* The strings of `opt` are copied. NOTFOUND: no data directory, or no libcurl; else what the server's start says. */
 enum status api_open(const struct api_options *opt, struct api **ret, struct error *err) MUST_CHECK;
@@ -33,6 +35,11 @@ enum status api_open(const struct api_options *opt, struct api **ret, struct err
 void api_close(struct api *api);
 /* "remote http://...", "local ./data": for remarks. */
 const char *api_place(const struct api *api);
+
+/* The server in this process; NULL: another one is asked, at this URL with this token. They live as long as the API. */
+struct server *api_server(const struct api *api);
+const char *api_url(const struct api *api);
+const char *api_token(const struct api *api);
 
 /* A parsed answer; its trees live until the release. Zero it before the first use. */
 struct api_answer {

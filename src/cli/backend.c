@@ -150,7 +150,11 @@ static enum status open_running(const struct api_options *opt, struct backend *b
 /* Starts the server in this process, or finds the one that runs; waits for commands that are in between. */
 static enum status open_folder(const struct api_options *opt, struct backend *b, struct error *err)
 {
-    const struct server_options options = { .data_dir = opt->data, .threads = 1 }; /* one client */
+    const struct server_options options = {
+        .data_dir = opt->data,
+        .listen = opt->listen,
+        .threads = opt->listen ? 0 : 1, /* one client */
+    };
     const struct timespec pause = { .tv_nsec = WAIT_STEP_MS * 1000000L };
     enum status st = STATUS_BUSY;
 

@@ -8,8 +8,7 @@
  *   module. Loaders go by extension, so a rule is applied by the end of its glob.
  * - `require("node:x")` inside CommonJS packages has no meaning in an ES module: then a real `require` is made first,
  *   by node:module's createRequire.
- * - With nodejs_compat, "buffer" is an alias of "node:buffer". An alias takes "buffer/" as well, by which packages ask
- *   for the npm package of that name: then that one alias is left out.
+ * - With nodejs_compat, "buffer" is an alias of "node:buffer".
  * - A bundle without exports is a service-worker script, which must not be an ES module.
  */
 #include "cli/bundle_internal.h"
@@ -26,7 +25,7 @@
 #define META_NAME "bundle-meta.json"
 #define NODE_PREFIX "node:"
 
-enum { META_MAX_BYTES = 256 * 1024 * 1024, MAX_PASSES = 4 };
+enum { META_MAX_BYTES = 256 * 1024 * 1024 };
 
 /* Node's modules that may be imported without a prefix; their subpaths follow them. */
 static const char *const node_modules[] = {
@@ -56,7 +55,6 @@ static const char *const node_modules[] = {
 /* What the passes so far have taught. */
 struct lessons {
     bool service_worker, needs_require;
-    bool no_alias[ARRAY_LEN(node_modules)];
 };
 
 /* ---- the program ---- */
@@ -174,14 +172,14 @@ static enum status add_pairs(struct arguments *args, const char *option, const s
     return STATUS_OK;
 }
 
-static void add_aliases(struct arguments *args, const struct bundle_work *w, const struct lessons *learnt)
+static void add_aliases(struct arguments *args, const struct bundle_work *w)
 {
     const struct project *p = w->project;
 
     for (const struct json *v = p->alias ? p->alias->child : NULL; v; v = v->next)
         arguments_add(args, "--alias:%.*s=%.*s", SLICE_FMT(v->key), SLICE_FMT(v->text));
     for (size_t i = 0; i < ARRAY_LEN(node_modules) && has_node_names(p); i++)
-        if (!learnt->no_alias[i] && !json_get(p->alias, node_modules[i]))
+        if (!json_get(p->alias, node_modules[i]))
             arguments_add(args, "--alias:%s=" NODE_PREFIX "%s", node_modules[i], node_modules[i]);
 }
 
@@ -248,7 +246,7 @@ static void add_common(struct arguments *args, const struct bundle_work *w)
     arguments_add(args, "--metafile=%s/" META_NAME, w->opt->folder);
     arguments_add(args, "--outdir=%s", w->opt->folder);
     arguments_add(args, "--target=es2024");
-    arguments_add(args, "--supported:using=true");
+    arguments_add(args, "--supported:using=true"); /* newer than es2024, and known to workerd */
     arguments_add(args, "--supported:import-source=true");
     arguments_add(args, "--loader:.js=jsx");
     arguments_add(args, "--loader:.mjs=jsx");
@@ -282,7 +280,7 @@ static enum status add_all(struct arguments *args, const struct bundle_work *w, 
         arguments_add(args, "--banner:js=import { createRequire as createRequireOfDione } from \"node:module\"; "
                             "const require = createRequireOfDione(\"/\");");
     add_defines(args, w);
-    add_aliases(args, w, learnt);
+    add_aliases(args, w);
     enum status st = add_pairs(args, "define", &p->cli_define, err);
     if (st == STATUS_OK)
         st = add_pairs(args, "alias", &p->cli_alias, err);
@@ -358,23 +356,11 @@ static enum status pass(struct bundle_work *w, const char *esbuild, const struct
 
 /* ---- what a pass teaches ---- */
 
-static bool learn_from_import(const struct project *p, const struct json *import, struct lessons *learnt)
+static bool is_node_require(const struct json *import)
 {
-    struct slice path = json_get_text(import, "path"), kind = json_get_text(import, "kind");
-    bool again = false;
-
-    if (!json_is(json_get(import, "external"), JSON_TRUE) || !slice_starts(path, SLICE_LIT(NODE_PREFIX)))
-        return false;
-    if (slice_eq(kind, SLICE_LIT("require-call")) && !learnt->needs_require && !learnt->service_worker &&
-        has_node_compat(p))
-        again = learnt->needs_require = true;
-    if (path.ptr[path.len - 1] != '/')
-        return again;
-    path = slice_of(path.ptr + sizeof(NODE_PREFIX) - 1, path.len - sizeof(NODE_PREFIX));
-    for (size_t i = 0; i < ARRAY_LEN(node_modules); i++)
-        if (slice_eq(path, slice_cstr(node_modules[i])) && !learnt->no_alias[i])
-            again = learnt->no_alias[i] = true;
-    return again;
+    return json_is(json_get(import, "external"), JSON_TRUE) &&
+           slice_starts(json_get_text(import, "path"), SLICE_LIT(NODE_PREFIX)) &&
+           slice_eq(json_get_text(import, "kind"), SLICE_LIT("require-call"));
 }
 
 /* Whether there is reason to run it again. */
@@ -382,15 +368,13 @@ static bool learn(const struct project *p, const struct json *meta, struct lesso
 {
     const struct json *entry = entry_output(meta), *exports = json_get(entry, "exports");
     const struct json *imports = json_get(entry, "imports");
-    bool again = false;
+    struct lessons before = *learnt;
 
-    if (!learnt->service_worker && exports && !exports->n) {
-        learnt->service_worker = again = true;
-        learnt->needs_require = false;
-    }
+    learnt->service_worker |= exports && !exports->n;
     for (const struct json *i = imports ? imports->child : NULL; i; i = i->next)
-        again |= learn_from_import(p, i, learnt);
-    return again;
+        learnt->needs_require |= is_node_require(i) && has_node_compat(p);
+    learnt->needs_require &= !learnt->service_worker;
+    return learnt->service_worker != before.service_worker || learnt->needs_require != before.needs_require;
 }
 
 /* ---- the result ---- */
@@ -497,14 +481,13 @@ enum status bundle_with_esbuild(struct bundle_work *w, struct error *err)
     const struct json *meta = NULL;
     struct buf said = { 0 };
     char *esbuild = NULL;
-    int n_passes = 0;
     enum status st = find_esbuild(&esbuild, err);
 
     if (st != STATUS_OK)
         return st;
-    do
+    do /* each lesson is learnt once, so this ends */
         st = pass(w, esbuild, &learnt, &said, &meta, err);
-    while (st == STATUS_OK && learn(w->project, meta, &learnt) && ++n_passes < MAX_PASSES);
+    while (st == STATUS_OK && learn(w->project, meta, &learnt));
     buf_append_slice(w->messages, buf_slice(&said));
     buf_release(&said);
     free(esbuild);

@@ -8,6 +8,7 @@
 #include "cli/d1.h"
 #include "cli/files.h"
 #include "cli/migration_files.h"
+#include "cli/migrations.h"
 #include "cli/print.h"
 #include "cli/query.h"
 #include "cli/table.h"
@@ -201,7 +202,8 @@ static enum status run_create(struct invocation *in, struct error *err)
 enum state { WAITING, APPLIED, FAILED };
 
 struct work {
-    struct session session;
+    struct session own; /* unless the caller lends one */
+    struct session *session;
     struct database database;
     struct place place;
     struct migration_files files; /* only those still to be applied */
@@ -216,7 +218,7 @@ static enum status make_table(struct work *w, struct error *err)
     sql_append_identifier(&sql, w->place.table);
     buf_append_cstr(&sql, "(\n\t\tid         INTEGER PRIMARY KEY AUTOINCREMENT,\n\t\tname       TEXT UNIQUE,\n"
                           "\t\tapplied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL\n);");
-    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
+    enum status st = query_send(w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
     buf_release(&sql);
     api_answer_release(&answer);
     return st;
@@ -240,7 +242,7 @@ static enum status drop_applied(struct work *w, struct error *err)
     buf_append_cstr(&sql, "SELECT *\n\t\tFROM ");
     sql_append_identifier(&sql, w->place.table);
     buf_append_cstr(&sql, "\n\t\tORDER BY id");
-    enum status st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
+    enum status st = query_send(w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
     buf_release(&sql);
     if (st != STATUS_OK)
         return st;
@@ -258,18 +260,36 @@ static enum status drop_applied(struct work *w, struct error *err)
 
 static enum status work_open(const struct common *common, const char *name, struct work *w, struct error *err)
 {
-    enum status st = session_open(common, false, name, &w->session, err);
+    enum status st = session_open(common, false, name, &w->own, err);
 
+    w->session = &w->own;
     if (st == STATUS_OK)
-        st = place_of(&w->session.config, name, &w->place, err);
+        st = place_of(&w->session->config, name, &w->place, err);
     if (st == STATUS_OK)
         st = migration_files_find(w->place.folder, w->place.pattern, &w->files, err);
     if (st == STATUS_OK)
-        st = database_find(&w->session, name, &w->database, err);
+        st = database_find(w->session, name, &w->database, err);
     if (st == STATUS_OK)
         st = make_table(w, err);
     if (st == STATUS_OK)
         st = drop_applied(w, err);
+    return st;
+}
+
+static enum status has_table(struct work *w, bool *ret, struct error *err)
+{
+    struct api_answer answer = { 0 };
+    struct buf sql = { 0 };
+
+    buf_append_cstr(&sql, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ");
+    sql_append_text(&sql, w->place.table);
+    enum status st = query_send(w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
+    buf_release(&sql);
+    if (st == STATUS_OK) {
+        const struct json *rows = json_get(answer.result ? answer.result->child : NULL, "results");
+        *ret = rows && rows->n > 0;
+    }
+    api_answer_release(&answer);
     return st;
 }
 
@@ -278,7 +298,41 @@ static void work_release(struct work *w)
     migration_files_release(&w->files);
     database_release(&w->database);
     place_release(&w->place);
-    session_close(&w->session);
+    session_close(&w->own);
+}
+
+enum status migrations_count_pending(struct session *s, const char *database, size_t *ret, struct error *err)
+{
+    struct work w = { .session = s };
+    bool begun = false;
+
+    enum status st = place_of(&s->config, database, &w.place, err);
+    if (st == STATUS_OK) {
+        st = migration_files_find(w.place.folder, w.place.pattern, &w.files, err);
+        if (st == STATUS_NOTFOUND)
+            st = STATUS_OK; /* a project without migrations */
+    }
+    if (st == STATUS_OK && w.files.n)
+        st = database_find(s, database, &w.database, err);
+    if (st == STATUS_OK && w.files.n)
+        st = has_table(&w, &begun, err);
+    if (st == STATUS_OK && begun)
+        st = drop_applied(&w, err);
+    if (st == STATUS_OK)
+        *ret = w.files.n;
+    work_release(&w);
+    return st;
+}
+
+enum status migrations_folder(const struct config *config, const char *database, char **ret, struct error *err)
+{
+    struct place place = { 0 };
+    enum status st = place_of(config, database, &place, err);
+
+    if (st == STATUS_OK)
+        *ret = TAKE_PTR(place.folder);
+    place_release(&place);
+    return st;
 }
 
 static const char *const state_words[] = { [WAITING] = "waiting", [APPLIED] = "applied", [FAILED] = "failed" };
@@ -351,9 +405,9 @@ static enum status apply_one(struct work *w, const char *name, struct error *err
         buf_append_cstr(&sql, " (name)\nvalues (");
         sql_append_text(&sql, slice_cstr(name));
         buf_append_cstr(&sql, ");");
-        st = query_send(&w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
+        st = query_send(w->session, &w->database, QUERY_OBJECTS, buf_slice(&sql), SLICE_NONE, &answer, err);
         if (st != STATUS_OK)
-            query_name_failed(&w->session, buf_slice(&sql), err);
+            query_name_failed(w->session, buf_slice(&sql), err);
     }
     buf_release(&sql);
     api_answer_release(&answer);

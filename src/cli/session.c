@@ -34,7 +34,8 @@ static char *without_slash(const char *url)
     return copy;
 }
 
-static enum status open_api(const struct common *common, bool create, struct session *s, struct error *err)
+static enum status open_api(const struct common *common, bool create, const char *listen, struct session *s,
+                            struct error *err)
 {
     struct slice from_config = config_url(&s->config);
     char *config_text = from_config.ptr ? strndup(from_config.ptr, from_config.len) : NULL;
@@ -45,6 +46,7 @@ static enum status open_api(const struct common *common, bool create, struct ses
         .token = first_of(common->token, variable("DIONE_TOKEN"), NULL),
         .data = first_of(common->data, variable("DIONE_DATA"), DEFAULT_DATA),
         .create_data = create,
+        .listen = listen,
     };
     enum status st = api_open(&options, &s->api, err);
 
@@ -53,8 +55,8 @@ static enum status open_api(const struct common *common, bool create, struct ses
     return st;
 }
 
-enum status session_open(const struct common *common, bool create, const char *database, struct session *ret,
-                         struct error *err)
+static enum status open_session(const struct common *common, bool create, const char *database, const char *listen,
+                                struct session *ret, struct error *err)
 {
     struct session s = { .remote = common->remote || common->url || common->token };
     struct config_database entry;
@@ -68,12 +70,35 @@ enum status session_open(const struct common *common, bool create, const char *d
     if (st != STATUS_OK)
         return st;
     create |= database && config_find_database(&s.config, slice_cstr(database), &entry);
-    st = open_api(common, create, &s, err);
+    st = open_api(common, create, listen, &s, err);
     if (st != STATUS_OK) {
         session_close(&s);
         return st;
     }
     *ret = s;
+    return STATUS_OK;
+}
+
+enum status session_open(const struct common *common, bool create, const char *database, struct session *ret,
+                         struct error *err)
+{
+    return open_session(common, create, database, NULL, ret, err);
+}
+
+enum status session_open_serving(const struct common *common, struct session *ret, struct error *err)
+{
+    return open_session(common, true, NULL, "127.0.0.1:0", ret, err);
+}
+
+enum status session_reload(struct session *s, const struct common *common, struct error *err)
+{
+    struct config config = { 0 };
+    enum status st = config_load(common->config, common->env, &config, err);
+
+    if (st != STATUS_OK)
+        return st;
+    config_release(&s->config);
+    s->config = config;
     return STATUS_OK;
 }
 

@@ -21,6 +21,11 @@ struct session {
  */
 enum status session_open(const struct common *common, bool create, const char *database, struct session *ret,
                          struct error *err) MUST_CHECK;
+/* The same for a command that stays: a server that starts in this process listens on a free loopback port, and commands
+ * on the same data directory find it. */
+enum status session_open_serving(const struct common *common, struct session *ret, struct error *err) MUST_CHECK;
+/* Reads the configuration again. On failure the old one stays. */
+enum status session_reload(struct session *s, const struct common *common, struct error *err) MUST_CHECK;
 void session_close(struct session *s);
 
 struct database {

@@ -271,6 +271,12 @@ const char *server_run_dir(const struct server *s)
     return s->run_dir.path[0] ? s->run_dir.path : NULL;
 }
 
+struct loop *server_loops(struct server *s, int *ret_n)
+{
+    *ret_n = s->n_loops;
+    return s->loops;
+}
+
 bool server_is_new(const struct server *s)
 {
     return s->is_new;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct loop;
 struct server;
 
 /* Zero means the default. */
@@ -39,6 +40,8 @@ const char *server_token(const struct server *s);
 const char *server_binding_socket(const struct server *s);
 const char *server_binding_token(const struct server *s);
 const char *server_run_dir(const struct server *s);
+/* Its event loops, for what else runs on them. They end in server_stop. */
+struct loop *server_loops(struct server *s, int *ret_n);
 /* Whether the data directory was made just now. */
 bool server_is_new(const struct server *s);
 /* One end of a stream socket whose other end the server serves: speaks HTTP/1.1. -1: errno says why. */
