@@ -31,6 +31,11 @@ void sha256_hex(struct slice data, char ret[SHA256_HEX_LEN + 1])
     hex_encode(digest, sizeof(digest), ret);
 }
 
+void sha1(struct slice data, unsigned char ret[SHA1_BYTES])
+{
+    SHA1((const unsigned char *)data.ptr, data.len, ret);
+}
+
 /* struct md5 is OpenSSL's context under our name. */
 static void require(int ok)
 {

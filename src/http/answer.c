@@ -20,8 +20,7 @@ static void on_shutdown(uv_shutdown_t *shutdown, int rc UNUSED)
     free(shutdown);
 }
 
-/* Our side is said; gives the client time to read it before the socket goes. */
-static void linger(struct conn *c)
+void conn_linger(struct conn *c)
 {
     uv_shutdown_t *shutdown = calloc(1, sizeof(*shutdown));
 
@@ -48,7 +47,7 @@ static void request_end(struct conn *c)
         return;
     }
     if (!c->keep_alive || c->share->draining) {
-        linger(c);
+        conn_linger(c);
         return;
     }
     conn_move(c, CONN_IDLE);
@@ -128,6 +127,8 @@ static const char *reason(int status)
         return "Payload Too Large";
     case 414:
         return "URI Too Long";
+    case 426:
+        return "Upgrade Required";
     case 429:
         return "Too Many Requests";
     case 431:

@@ -16,8 +16,9 @@ static const unsigned next_states[] = {
     [CONN_IDLE] = 1U << CONN_HEAD | 1U << CONN_CLOSED,
     [CONN_HEAD] = 1U << CONN_BODY | 1U << CONN_BUSY | 1U << CONN_SENDING | 1U << CONN_CLOSED,
     [CONN_BODY] = 1U << CONN_BUSY | 1U << CONN_SENDING | 1U << CONN_CLOSED,
-    [CONN_BUSY] = 1U << CONN_SENDING | 1U << CONN_CLOSED,
+    [CONN_BUSY] = 1U << CONN_SENDING | 1U << CONN_TUNNEL | 1U << CONN_CLOSED,
     [CONN_SENDING] = 1U << CONN_IDLE | 1U << CONN_LINGER | 1U << CONN_CLOSED,
+    [CONN_TUNNEL] = 1U << CONN_LINGER | 1U << CONN_CLOSED,
     [CONN_LINGER] = 1U << CONN_CLOSED,
     [CONN_CLOSED] = 0,
 };
@@ -82,6 +83,7 @@ void conn_close(struct conn *c)
     if (c->state == CONN_CLOSED)
         return;
     const struct http_sink *sink = c->sink;
+    const struct conn_tunnel *tunnel = TAKE_PTR(c->tunnel);
     bool receiving = c->state == CONN_BODY;
 
     conn_move(c, CONN_CLOSED);
@@ -91,6 +93,8 @@ void conn_close(struct conn *c)
         if (sink)
             sink->on_abort(&c->req);
     }
+    if (tunnel)
+        tunnel->on_closed(c);
     uv_close(&c->uv.handle, on_closed);
 }
 
@@ -116,6 +120,30 @@ void conn_stop_reading(struct conn *c)
         return;
     uv_read_stop(&c->uv.stream);
     c->reading = false;
+}
+
+/* ---- tunnels ---- */
+
+void conn_open_tunnel(struct conn *c, const struct conn_tunnel *tunnel, void *arg)
+{
+    conn_move(c, CONN_TUNNEL);
+    c->tunnel = tunnel;
+    c->tunnel_arg = arg;
+    c->tunnel_waits = true;
+    c->has_request = false;
+    arena_reset(&c->arena);
+    buf_release(&c->body);
+}
+
+void conn_tunnel_go_on(struct conn *c)
+{
+    struct buf waiting = buf_take(&c->pending);
+
+    c->tunnel_waits = false;
+    conn_start_reading(c);
+    if (c->state == CONN_TUNNEL && waiting.len)
+        c->tunnel->on_data(c, buf_slice(&waiting));
+    buf_release(&waiting);
 }
 
 /* ---- requests, as handlers ask of them ---- */
@@ -254,6 +282,10 @@ static void deadline_passed(struct conn *c)
             return;
         }
         break;
+    case CONN_TUNNEL:
+        c->deadline_ms = 0;
+        c->tunnel->on_deadline(c);
+        return;
     case CONN_IDLE:
     case CONN_LINGER:
     case CONN_BUSY:
@@ -281,6 +313,8 @@ void conn_drain_all(struct loop_share *share)
         next = c->next;
         if (c->state == CONN_IDLE || c->state == CONN_HEAD || c->state == CONN_LINGER)
             conn_close(c);
+        else if (c->state == CONN_TUNNEL)
+            c->tunnel->on_drain(c);
     }
 }
 

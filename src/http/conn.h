@@ -7,6 +7,7 @@
  *                            \________________________ an early answer ______________________^   \
  *                                                                            not kept alive: LINGER --> CLOSED
  *
+ * From BUSY a handler may open a TUNNEL: the connection has left HTTP, and its bytes go to who opened it.
  * BUSY means that a handler has the request. LINGER drains what the client still sends, so that it reads our answer
  * instead of a reset. Any state goes to CLOSED when the peer is lost; memory is freed when no handler has the request.
  */
@@ -17,10 +18,19 @@
 
 #include <llhttp.h>
 
-enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_SENDING, CONN_LINGER, CONN_CLOSED };
+enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_SENDING, CONN_TUNNEL, CONN_LINGER, CONN_CLOSED };
 
 struct loop_share; /* what the connections of one loop have in common */
 struct file_answer;
+struct conn;
+
+/* The owner of a connection that has left HTTP. Loop thread. */
+struct conn_tunnel {
+    void (*on_data)(struct conn *c, struct slice data);
+    void (*on_deadline)(struct conn *c); /* that was set with conn_set_deadline */
+    void (*on_drain)(struct conn *c);    /* the server stops: end it */
+    void (*on_closed)(struct conn *c);   /* once; c is not to be used any more */
+};
 
 struct conn {
     union {
@@ -60,6 +70,10 @@ struct conn {
     uv_write_t write;
     size_t unsent_bytes; /* at the last deadline check */
     struct file_answer *file;
+
+    const struct conn_tunnel *tunnel; /* from its opening until on_closed; else NULL */
+    void *tunnel_arg;
+    bool tunnel_waits; /* what comes is kept in pending */
 };
 
 struct loop_share {
@@ -90,6 +104,15 @@ void conn_close(struct conn *c);
 void conn_free_if_done(struct conn *c);
 void conn_start_reading(struct conn *c);
 void conn_stop_reading(struct conn *c);
+
+/* Ends the request that the handler has without an HTTP answer. Nothing is given to on_data before conn_tunnel_go_on. */
+void conn_open_tunnel(struct conn *c, const struct conn_tunnel *tunnel, void *arg);
+void conn_tunnel_go_on(struct conn *c);
+
+/* ---- answer.c ---- */
+
+/* Our side is said, once what is being written has left; gives the client time to read it before the socket goes. */
+void conn_linger(struct conn *c);
 
 /* ---- parse.c ---- */
 

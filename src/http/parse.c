@@ -373,7 +373,7 @@ static void conn_parse(struct conn *c, const char *data, size_t len)
     keep_partial(c);
     c->parsing = false;
     c->lent = c->lent_end = NULL;
-    if (len && c->state <= CONN_SENDING) {
+    if (len && c->state <= CONN_TUNNEL) {
         buf_append(&c->pending, data, len);
         if (c->pending.overflowed)
             conn_close(c);
@@ -400,7 +400,11 @@ void conn_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     if (c->state == CONN_LINGER)
         return;
-    if (c->state == CONN_BUSY || c->state == CONN_SENDING || c->body_paused) {
+    if (c->state == CONN_TUNNEL && !c->tunnel_waits) {
+        c->tunnel->on_data(c, slice_of(buf->base, (size_t)n));
+        return;
+    }
+    if (c->state == CONN_BUSY || c->state == CONN_SENDING || c->state == CONN_TUNNEL || c->body_paused) {
         buf_append(&c->pending, buf->base, (size_t)n);
         if (c->pending.len > PENDING_MAX)
             conn_stop_reading(c);

@@ -12,6 +12,7 @@
  *     POST early    answers 403 at the end of the head
  *     POST sink     counts the bytes of its body; what else it does is in f.sink_*
  *     GET  file     f.file, promised to be f.file_size bytes
+ *     GET  ws       what the test wants: f.on_ws
  *
  * and, for requests with the header x-own, in a table of their own:
  *
@@ -44,6 +45,7 @@ static struct {
     size_t big_bytes;
     const char *file;
     uint64_t file_size;
+    void (*on_ws)(struct http_request *req);
 
     /* gate */
     sem_t gate_reached, gate_open;
@@ -112,6 +114,11 @@ static void on_big(struct http_request *req)
 static void on_file(struct http_request *req)
 {
     http_respond_file(req, 200, "text/plain", open(f.file, O_RDONLY | O_CLOEXEC), f.file_size);
+}
+
+static void on_ws(struct http_request *req)
+{
+    f.on_ws(req);
 }
 
 /* A request that goes to a pool thread and comes back. */
@@ -278,6 +285,7 @@ static const struct http_route test_routes[] = {
     { .method = HTTP_M_POST, .pattern = "early", .begin = begin_early },
     { .method = HTTP_M_POST, .pattern = "sink", .begin = begin_sink },
     { .method = HTTP_M_GET, .pattern = "file", .handle = on_file },
+    { .method = HTTP_M_GET, .pattern = "ws", .handle = on_ws },
     { 0 },
 };
 
