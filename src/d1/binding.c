@@ -22,7 +22,6 @@ struct call {
 
     /* The wait for a bookmark. */
     uint64_t wanted; /* commit number; 0: none */
-    bool is_own;     /* the bookmark is one of this database */
     int64_t give_up_ns;
     struct job job;
     struct loop_msg msg;
@@ -95,22 +94,18 @@ static bool is_reached(const struct call *c)
     return database_commit(c->run.db) >= c->wanted;
 }
 
-static void not_reached(struct call *c)
-{
-    IGNORE_RESULT(error_set(&c->err, STATUS_INVALID, 0,
-                            c->is_own ? "The session's bookmark names a state that this database has not reached"
-                                      : "The session's bookmark is not one of this database")); /* fills err */
-    fail(c);
-}
-
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct call *c = handle->data;
 
-    if (is_reached(c))
+    if (is_reached(c)) {
         run(c);
-    else
-        not_reached(c);
+        return;
+    }
+    IGNORE_RESULT(error_set(&c->err, STATUS_BUSY, 0,
+                            "The session's bookmark names a state that this database has not reached within %d ms",
+                            BINDING_BOOKMARK_WAIT_MS)); /* fills err */
+    fail(c);
 }
 
 static void look_again(uv_timer_t *timer)
@@ -137,10 +132,8 @@ static void on_opened(struct loop_msg *msg)
         fail(c);
     else if (is_reached(c))
         run(c);
-    else if (c->is_own)
-        wait_for_commit(c);
     else
-        not_reached(c);
+        wait_for_commit(c);
 }
 
 static void open_database(struct job *job)
@@ -163,20 +156,15 @@ static void wait_for_bookmark(struct call *c)
 
 /* ---- the request ---- */
 
-static enum status take_session(struct call *c)
+static void take_session(struct call *c)
 {
     struct slice token = slice_trim(http_header(c->req, D1_SESSION_HEADER));
+    uint64_t commit;
+    bool is_own;
 
     c->in_session = token.len > 0;
-    if (!c->in_session || slice_eq(token, SLICE_LIT("first-unconstrained")) ||
-        slice_eq(token, SLICE_LIT("first-primary")))
-        return STATUS_OK;
-    if (bookmark_parse(token, database_uuid(c->run.db), &c->wanted, &c->is_own))
-        return STATUS_OK;
-    return error_set(
-        &c->err, STATUS_INVALID, 0,
-        "The session's constraint '%.*s' is neither 'first-primary' nor 'first-unconstrained' nor a bookmark",
-        token.len > 100 ? 100 : (int)token.len, token.ptr);
+    if (c->in_session && bookmark_parse(token, database_uuid(c->run.db), &commit, &is_own) && is_own)
+        c->wanted = commit;
 }
 
 static enum status take_body(struct call *c)
@@ -200,12 +188,11 @@ static enum sql_format format_of(struct http_request *req)
 
 static enum status take_request(struct call *c)
 {
-    enum status st = take_session(c);
+    enum status st = take_body(c);
 
-    if (st == STATUS_OK)
-        st = take_body(c);
     if (st != STATUS_OK)
         return st;
+    take_session(c);
     c->run.format = format_of(c->req);
     c->run.one_result = true;
     c->run.read_only = !grant_allows(c->req->auth, database_uuid(c->run.db), true);

@@ -4,10 +4,11 @@
  * workerd's service for the binding adds a header with the database's id to every request; control/routes.c leads such
  * requests here. Answers are JSON: an array with one result an entry, or one failure object for the whole request.
  *
- * Sessions: a request may say in the header D1_SESSION_HEADER how fresh its answer must be. "first-primary" and
- * "first-unconstrained" are always so here, where there is only the primary. A bookmark is waited for, up to
- * BINDING_BOOKMARK_WAIT_MS; a text that is no bookmark, or one of a state that another database has and this one has
- * not, is refused at once. A successful answer then carries the bookmark of what it has seen in the same header.
+ * Sessions: a request may say in the header D1_SESSION_HEADER how fresh its answer must be, and a successful answer then
+ * carries the bookmark of what it has seen in the same header. A bookmark of this database is waited for, up to
+ * BINDING_BOOKMARK_WAIT_MS: it can only be ahead when the database's files were replaced by older ones. Everything
+ * else ("first-primary", "first-unconstrained", a bookmark that another server has given out, as browsers keep them
+ * when an application moves, other text) is answered from the current state, since there is no newer one anywhere.
  *
  * Loop thread; each handler answers exactly once.
  */
