@@ -16,15 +16,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define JSON_TYPE "application/json"
+
 enum { CONNECT_TIMEOUT_MS = 15000, ERROR_BODY_MAX_BYTES = 64 * 1024 };
 
 struct api {
     struct backend backend;
     const struct curl_lib *lib;
     CURL *curl;
-    struct curl_slist *json_headers, *plain_headers; /* with the token; without anything */
-    int placeholder;                                 /* a socket that waits to be swapped; -1: none */
-    uint64_t failed_statement;                       /* see api_failed_statement */
+    int placeholder;           /* a socket that waits to be swapped; -1: none */
+    uint64_t failed_statement; /* see api_failed_statement */
 };
 
 /* ---- life ---- */
@@ -36,29 +37,6 @@ static void add_header(const struct curl_lib *lib, struct curl_slist **list, con
     if (!longer)
         abort();
     *list = longer;
-}
-
-static void drop_headers(struct api *api)
-{
-    if (api->json_headers)
-        api->lib->slist_free_all(api->json_headers);
-    if (api->plain_headers)
-        api->lib->slist_free_all(api->plain_headers);
-    api->json_headers = api->plain_headers = NULL;
-}
-
-static void make_headers(struct api *api)
-{
-    struct buf line = { 0 };
-
-    drop_headers(api);
-    buf_printf(&line, "Authorization: Bearer %s", api->backend.token);
-    add_header(api->lib, &api->json_headers, line.ptr);
-    add_header(api->lib, &api->json_headers, "Content-Type: application/json");
-    add_header(api->lib, &api->json_headers, "Expect:"); /* waiting for "100 Continue" only costs time */
-    add_header(api->lib, &api->plain_headers, "Expect:");
-    add_header(api->lib, &api->plain_headers, "Content-Type:");
-    buf_release(&line);
 }
 
 /* With two tokens at hand, takes the one that the server knows. */
@@ -76,7 +54,6 @@ static enum status choose_token(struct api *api, struct error *err)
         return st;
     b->token = b->other_token;
     b->other_token = refused;
-    make_headers(api);
     return STATUS_OK;
 }
 
@@ -91,7 +68,6 @@ enum status api_open(const struct api_options *opt, struct api **ret, struct err
     if (st == STATUS_OK)
         st = backend_open(opt, &api->backend, err);
     if (st == STATUS_OK) {
-        make_headers(api);
         api->curl = api->lib->easy_init();
         st = api->curl ? choose_token(api, err) : error_set(err, STATUS_NOMEM, 0, "libcurl does not start");
     }
@@ -109,7 +85,6 @@ void api_close(struct api *api)
         return;
     if (api->curl)
         api->lib->easy_cleanup(api->curl);
-    drop_headers(api);
     backend_release(&api->backend);
     free(api);
 }
@@ -139,9 +114,11 @@ const char *api_place(const struct api *api)
 struct transfer {
     struct api *api;
     const char *method;
-    const char *path_or_url;
-    struct slice body; /* absent: none */
-    FILE *upload;      /* or this, of upload_bytes */
+    const char *path_or_url;  /* a URL gets no token */
+    const char *content_type; /* of the body; NULL: none is told */
+    const char *bearer;       /* instead of the token; NULL: the token */
+    struct slice body;        /* absent: none */
+    FILE *upload;             /* or this, of upload_bytes */
     uint64_t upload_bytes;
     FILE *out;                 /* a successful answer's body goes here; NULL: to `text` */
     struct progress *progress; /* NULL: none */
@@ -270,8 +247,29 @@ static void set_body(struct transfer *t)
     }
 }
 
+/* The caller frees them. */
+static struct curl_slist *make_headers(const struct transfer *t)
+{
+    const struct curl_lib *lib = t->api->lib;
+    struct curl_slist *list = NULL;
+    struct buf line = { 0 };
+
+    if (t->path_or_url[0] == '/') {
+        buf_printf(&line, "Authorization: Bearer %s", t->bearer ? t->bearer : t->api->backend.token);
+        add_header(lib, &list, line.ptr);
+        buf_clear(&line);
+    }
+    buf_append_cstr(&line, "Content-Type:"); /* without a value it keeps libcurl from sending one */
+    if (t->content_type)
+        buf_printf(&line, " %s", t->content_type);
+    add_header(lib, &list, line.ptr);
+    add_header(lib, &list, "Expect:"); /* waiting for "100 Continue" only costs time */
+    buf_release(&line);
+    return list;
+}
+
 /* Every libcurl from 7.85 on knows the options, and the values are valid: setopt's result says nothing new. */
-static void set_options(struct transfer *t, const char *url, bool with_token)
+static void set_options(struct transfer *t, const char *url, struct curl_slist *headers)
 {
     const struct curl_lib *lib = t->api->lib;
     CURL *curl = t->api->curl;
@@ -279,7 +277,8 @@ static void set_options(struct transfer *t, const char *url, bool with_token)
     lib->easy_reset(curl); /* keeps the connection */
     lib->easy_setopt(curl, CURLOPT_URL, url);
     lib->easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    lib->easy_setopt(curl, CURLOPT_HTTPHEADER, with_token ? t->api->json_headers : t->api->plain_headers);
+    lib->easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    lib->easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* a key may be called ".." */
     lib->easy_setopt(curl, CURLOPT_USERAGENT, "dione");
     lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     lib->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
@@ -325,16 +324,18 @@ static enum status explain(const struct transfer *t, CURLcode rc, const char *de
 static enum status perform(struct transfer *t, struct error *err)
 {
     struct api *api = t->api;
-    bool is_path = t->path_or_url[0] == '/';
+    struct curl_slist *headers = make_headers(t);
     char detail[CURL_ERROR_SIZE] = "";
     struct buf url = { 0 };
 
     api->failed_statement = 0;
-    buf_printf(&url, "%s%s", is_path ? api->backend.url : "", t->path_or_url);
-    set_options(t, url.ptr, is_path);
+    buf_printf(&url, "%s%s", t->path_or_url[0] == '/' ? api->backend.url : "", t->path_or_url);
+    set_options(t, url.ptr, headers);
     api->lib->easy_setopt(api->curl, CURLOPT_ERRORBUFFER, detail);
     CURLcode rc = api->lib->easy_perform(api->curl);
-    api->lib->easy_setopt(api->curl, CURLOPT_ERRORBUFFER, NULL); /* it ends with this function */
+    api->lib->easy_setopt(api->curl, CURLOPT_ERRORBUFFER, NULL); /* it ends with this function, as they do */
+    api->lib->easy_setopt(api->curl, CURLOPT_HTTPHEADER, NULL);
+    api->lib->slist_free_all(headers);
     buf_release(&url);
     if (rc != CURLE_OK)
         return explain(t, rc, detail, err);
@@ -438,12 +439,26 @@ static enum status call(struct transfer *t, int form, struct api_answer *ret, st
     return STATUS_OK;
 }
 
+enum status api_send(struct api *api, const struct api_request *r, struct api_answer *ret, struct error *err)
+{
+    struct transfer t = {
+        .api = api,
+        .method = r->method,
+        .path_or_url = r->path,
+        .content_type = r->content_type,
+        .bearer = r->bearer,
+        .body = r->body,
+    };
+
+    return call(&t, ENVELOPE, ret, err);
+}
+
 enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
                      struct error *err)
 {
-    struct transfer t = { .api = api, .method = method, .path_or_url = path, .body = body };
+    const struct api_request r = { .method = method, .path = path, .content_type = JSON_TYPE, .body = body };
 
-    return call(&t, ENVELOPE, ret, err);
+    return api_send(api, &r, ret, err);
 }
 
 size_t api_failed_statement(const struct api *api)
@@ -453,22 +468,29 @@ size_t api_failed_statement(const struct api *api)
 
 enum status api_graphql(struct api *api, struct slice body, struct api_answer *ret, struct error *err)
 {
-    struct transfer t = { .api = api, .method = "POST", .path_or_url = "/graphql", .body = body };
+    struct transfer t = {
+        .api = api,
+        .method = "POST",
+        .path_or_url = "/graphql",
+        .content_type = JSON_TYPE,
+        .body = body,
+    };
 
     return call(&t, GRAPHQL, ret, err);
 }
 
 /* The reason in the body of a failed upload or download: an envelope, or text. */
-static enum status transfer_failed(struct transfer *t, const char *what, struct error *err)
+static enum status transfer_failed(struct transfer *t, struct error *err)
 {
     struct api_answer a = { 0 };
     struct error ignored;
 
     if (parse_answer(t, &a, &ignored) != STATUS_OK)
-        return error_set(err, status_of_http(t->http_status), 0, "%s: HTTP status %ld", what, t->http_status);
-    (void)api_error(json_get(a.root, "errors"), t->http_status, err); /* only fills err */
+        return error_set(err, status_of_http(t->http_status), 0, "the server answered with HTTP status %ld",
+                         t->http_status);
+    enum status st = api_error(json_get(a.root, "errors"), t->http_status, err);
     api_answer_release(&a);
-    return error_prefix(err, "%s", what);
+    return st;
 }
 
 enum status api_upload(struct api *api, const char *url, FILE *file, uint64_t size, struct progress *progress,
@@ -486,7 +508,7 @@ enum status api_upload(struct api *api, const char *url, FILE *file, uint64_t si
     rewind(file);
     enum status st = perform(&t, err);
     if (st == STATUS_OK && t.http_status != 200)
-        st = transfer_failed(&t, "the file could not be uploaded", err);
+        st = transfer_failed(&t, err);
     if (st == STATUS_OK)
         memcpy(ret_etag, t.etag, sizeof(t.etag));
     buf_release(&t.text);
@@ -506,7 +528,7 @@ enum status api_download(struct api *api, const char *path_or_url, FILE *out, st
     enum status st = perform(&t, err);
 
     if (st == STATUS_OK && t.http_status / 100 != 2)
-        st = transfer_failed(&t, "the file could not be downloaded", err);
+        st = transfer_failed(&t, err);
     buf_release(&t.text);
     return st;
 }

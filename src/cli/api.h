@@ -55,6 +55,15 @@ struct api_answer {
  */
 enum status api_call(struct api *api, const char *method, const char *path, struct slice body, struct api_answer *ret,
                      struct error *err) MUST_CHECK;
+/* The same for other kinds of bodies. */
+struct api_request {
+    const char *method, *path;
+    const char *content_type; /* NULL: none is told */
+    const char *bearer;       /* instead of the token; NULL: the token */
+    struct slice body;        /* absent: none */
+};
+enum status api_send(struct api *api, const struct api_request *r, struct api_answer *ret,
+                     struct error *err) MUST_CHECK;
 /* Of the last call that failed: which of its statements did, from 1; 0: the server does not say. */
 size_t api_failed_statement(const struct api *api);
 /* POST /graphql, whose answers have no envelope: result is "data". */

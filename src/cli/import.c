@@ -138,6 +138,8 @@ static enum status upload(struct import *im, const struct json *init, struct err
     progress_start(im->progress, "Uploading");
     enum status st = api_upload(im->session->api, url, im->source->file, im->source->size, im->progress, etag, err);
     free(url);
+    if (st != STATUS_OK && st != STATUS_STOPPING)
+        return error_prefix(err, "the file could not be uploaded");
     if (st == STATUS_OK && strcmp(etag, im->source->etag) != 0)
         return error_set(err, STATUS_IO, 0, "the file changed while it was uploaded, or arrived damaged; please retry");
     return st;
