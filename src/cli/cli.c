@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "cli/d1.h"
+#include "cli/kv.h"
 #include "cli/serve.h"
 #include "cli/shell.h"
 #include "cli/token.h"
@@ -17,7 +18,9 @@ static const struct command serve_command = {
     .run_raw = serve_main,
 };
 
-static const struct command *const commands[] = { &serve_command, &d1_command, &shell_command, &token_command, NULL };
+static const struct command *const commands[] = {
+    &serve_command, &d1_command, &kv_command, &shell_command, &token_command, NULL,
+};
 
 static const struct command root = {
     .name = "dione",
