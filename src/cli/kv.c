@@ -43,7 +43,7 @@ static enum status add_page(struct api *api, int page, struct buf *ret, bool *re
     return st;
 }
 
-enum status kv_list_namespaces(struct api *api, struct buf *ret_list, struct error *err)
+enum status kv_target_list_all(struct api *api, struct buf *ret_list, struct error *err)
 {
     enum status st = STATUS_OK;
     bool last = false;
@@ -66,9 +66,9 @@ static char *copy_text(struct slice s)
     return copy;
 }
 
-static struct kv_namespace namespace_new(struct slice id, const char *kind, struct slice name)
+static struct kv_target target_new(struct slice id, const char *kind, struct slice name)
 {
-    struct kv_namespace n = { .id = copy_text(id) };
+    struct kv_target n = { .id = copy_text(id) };
     struct buf path = { 0 }, display = { 0 };
 
     buf_append_cstr(&path, KV_NAMESPACES_PATH "/");
@@ -81,29 +81,29 @@ static struct kv_namespace namespace_new(struct slice id, const char *kind, stru
     return n;
 }
 
-void kv_namespace_release(struct kv_namespace *n)
+void kv_target_release(struct kv_target *n)
 {
     free(n->id);
     free(n->path);
     free(n->display);
-    *n = (struct kv_namespace){ 0 };
+    *n = (struct kv_target){ 0 };
 }
 
-static enum status find_by_title(struct session *s, struct slice title, struct kv_namespace *ret, struct error *err)
+static enum status find_by_title(struct session *s, struct slice title, struct kv_target *ret, struct error *err)
 {
     struct buf list = { 0 };
     struct json *root = NULL;
     struct arena arena;
 
     arena_init(&arena, SIZE_MAX);
-    enum status st = kv_list_namespaces(s->api, &list, err);
+    enum status st = kv_target_list_all(s->api, &list, err);
     if (st == STATUS_OK)
         st = json_parse(buf_slice(&list), JSON_STRICT, &arena, &root, err);
     const struct json *n = st == STATUS_OK ? root->child : NULL;
     while (n && !slice_eq(json_get_text(n, "title"), title))
         n = n->next;
     if (n)
-        *ret = namespace_new(json_get_text(n, "id"), "title", title);
+        *ret = target_new(json_get_text(n, "id"), "title", title);
     else if (st == STATUS_OK)
         st = error_set(err, STATUS_NOTFOUND, 0,
                        "there is no KV namespace called '%.*s' (%s); `dione kv namespace list` shows all",
@@ -152,7 +152,7 @@ static enum status choose_id(const struct kv_options *o, const struct json *entr
 }
 
 /* Of a binding without an id: what the Worker of that name was deployed with. */
-static enum status find_deployed(const struct kv_options *o, struct session *s, struct kv_namespace *ret,
+static enum status find_deployed(const struct kv_options *o, struct session *s, struct kv_target *ret,
                                  struct error *err)
 {
     struct slice worker = config_worker_name(&s->config);
@@ -174,7 +174,7 @@ static enum status find_deployed(const struct kv_options *o, struct session *s, 
                   slice_eq(json_get_text(b, "type"), SLICE_LIT("kv_namespace"))))
         b = b->next;
     if (b)
-        *ret = namespace_new(json_get_text(b, "namespace_id"), "binding", slice_cstr(o->binding));
+        *ret = target_new(json_get_text(b, "namespace_id"), "binding", slice_cstr(o->binding));
     else if (st == STATUS_OK || st == STATUS_NOTFOUND)
         st = error_set(err, STATUS_NOTFOUND, 0,
                        "the binding \"%s\" has no id, and the Worker '%.*s' is not deployed with it yet; deploy it, "
@@ -193,7 +193,7 @@ static bool is_namespace_id(struct slice s)
 }
 
 static enum status create_local(const struct kv_options *o, struct session *s, struct slice id, struct slice title,
-                                struct kv_namespace *ret, struct error *err)
+                                struct kv_target *ret, struct error *err)
 {
     struct api_answer answer = { 0 };
     struct buf body = { 0 };
@@ -210,35 +210,35 @@ static enum status create_local(const struct kv_options *o, struct session *s, s
     if (st == STATUS_OK) {
         print_note("Created the KV namespace '%.*s' in %s, as %s names it.", SLICE_FMT(title), api_place(s->api),
                    s->config.path);
-        *ret = namespace_new(json_get_text(answer.result, "id"), "binding", slice_cstr(o->binding));
+        *ret = target_new(json_get_text(answer.result, "id"), "binding", slice_cstr(o->binding));
     }
     api_answer_release(&answer);
     return st;
 }
 
 /* By its id when it has one that can be an id here, else under the title that wrangler would provision. */
-static enum status find_local(const struct kv_options *o, struct session *s, struct slice id, struct kv_namespace *ret,
+static enum status find_local(const struct kv_options *o, struct session *s, struct slice id, struct kv_target *ret,
                               struct error *err)
 {
     struct slice title = is_namespace_id(id) ? id : config_provisioned_name(&s->config, slice_cstr(o->binding));
     enum status st = STATUS_NOTFOUND;
 
     if (is_namespace_id(id)) {
-        struct kv_namespace n = namespace_new(id, "binding", slice_cstr(o->binding));
+        struct kv_target n = target_new(id, "binding", slice_cstr(o->binding));
         struct api_answer answer = { 0 };
         st = api_call(s->api, "GET", n.path, SLICE_NONE, &answer, err);
         api_answer_release(&answer);
         if (st == STATUS_OK)
             *ret = n;
         else
-            kv_namespace_release(&n);
+            kv_target_release(&n);
     } else {
         st = find_by_title(s, title, ret, err);
     }
     return st == STATUS_NOTFOUND ? create_local(o, s, id, title, ret, err) : st;
 }
 
-static enum status find_configured(const struct kv_options *o, struct session *s, struct kv_namespace *ret,
+static enum status find_configured(const struct kv_options *o, struct session *s, struct kv_target *ret,
                                    struct error *err)
 {
     const struct json *entry = configured(&s->config, slice_cstr(o->binding));
@@ -253,7 +253,7 @@ static enum status find_configured(const struct kv_options *o, struct session *s
         return find_local(o, s, id, ret, err);
     if (!id.len)
         return find_deployed(o, s, ret, err);
-    *ret = namespace_new(id, "binding", slice_cstr(o->binding));
+    *ret = target_new(id, "binding", slice_cstr(o->binding));
     return STATUS_OK;
 }
 
@@ -271,17 +271,13 @@ static enum status check_choice(const struct kv_options *o, struct error *err)
     return STATUS_OK;
 }
 
-enum status kv_find(const struct kv_options *o, struct session *s, struct kv_namespace *ret, struct error *err)
+static enum status find(const struct kv_options *o, struct session *s, struct kv_target *ret, struct error *err)
 {
-    enum status st = check_choice(o, err);
-
-    if (st != STATUS_OK)
-        return st;
     if (o->title)
         return find_by_title(s, slice_cstr(o->title), ret, err);
     if (o->binding)
         return find_configured(o, s, ret, err);
-    *ret = namespace_new(slice_cstr(o->namespace_id), "id", slice_cstr(o->namespace_id));
+    *ret = target_new(slice_cstr(o->namespace_id), "id", slice_cstr(o->namespace_id));
     return STATUS_OK;
 }
 
@@ -298,20 +294,20 @@ static bool is_configured(const struct kv_options *o)
     return is;
 }
 
-enum status kv_open(const struct kv_options *o, struct session *s, struct kv_namespace *ret, struct error *err)
+enum status kv_target_open(const struct kv_options *o, struct session *s, struct kv_target *ret, struct error *err)
 {
     enum status st = check_choice(o, err);
 
     if (st == STATUS_OK)
         st = session_open(&o->common, is_configured(o), NULL, s, err);
     if (st == STATUS_OK)
-        st = kv_find(o, s, ret, err);
+        st = find(o, s, ret, err);
     return st;
 }
 
 /* ---- small things ---- */
 
-char *kv_key_path(const struct kv_namespace *n, const char *kind, const char *key)
+char *kv_target_key_path(const struct kv_target *n, const char *kind, const char *key)
 {
     struct buf path = { 0 };
 
@@ -320,7 +316,7 @@ char *kv_key_path(const struct kv_namespace *n, const char *kind, const char *ke
     return path.ptr;
 }
 
-enum status kv_check_metadata(const char *text, struct error *err)
+enum status kv_check_metadata_option(const char *text, struct error *err)
 {
     struct arena arena;
     struct json *root = NULL;

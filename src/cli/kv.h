@@ -32,7 +32,7 @@ struct kv_options {
 /* clang-format on */
 
 /* A namespace that was found. */
-struct kv_namespace {
+struct kv_target {
     char *id;
     char *path;    /* "/accounts/local/storage/kv/namespaces/<id>" */
     char *display; /* for remarks: 'binding "KV" (id ...)' */
@@ -43,20 +43,17 @@ struct kv_namespace {
  * it is first used, as `dione dev` does.
  * Errors  INVALID no or contradicting options, nothing configured; NOTFOUND; those of session_open and of the API.
  */
-enum status kv_open(const struct kv_options *o, struct session *s, struct kv_namespace *ret,
-                    struct error *err) MUST_CHECK;
-/* The same in a session that is open. */
-enum status kv_find(const struct kv_options *o, struct session *s, struct kv_namespace *ret,
-                    struct error *err) MUST_CHECK;
-void kv_namespace_release(struct kv_namespace *n);
+enum status kv_target_open(const struct kv_options *o, struct session *s, struct kv_target *ret,
+                           struct error *err) MUST_CHECK;
+void kv_target_release(struct kv_target *n);
 
 /* "<namespace>/values/<key>", encoded. The caller frees it. */
-char *kv_key_path(const struct kv_namespace *n, const char *kind, const char *key);
+char *kv_target_key_path(const struct kv_target *n, const char *kind, const char *key);
 
 /* Appends all namespaces, in the order of their titles, to the JSON array that *ret_list becomes. */
-enum status kv_list_namespaces(struct api *api, struct buf *ret_list, struct error *err) MUST_CHECK;
+enum status kv_target_list_all(struct api *api, struct buf *ret_list, struct error *err) MUST_CHECK;
 
 /* --metadata: a JSON object. */
-enum status kv_check_metadata(const char *text, struct error *err) MUST_CHECK;
+enum status kv_check_metadata_option(const char *text, struct error *err) MUST_CHECK;
 
 #endif

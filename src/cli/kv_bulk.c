@@ -124,7 +124,7 @@ static bool is_pair(const struct json *v)
 
 struct bulk {
     struct session session;
-    struct kv_namespace ns;
+    struct kv_target ns;
     struct entries entries;
     const struct bulk_options *options;
     void (*append)(struct bulk *b, const struct json *v, struct buf *body);
@@ -272,7 +272,7 @@ static void bulk_release(struct bulk *b)
 {
     buf_release(&b->result);
     entries_release(&b->entries);
-    kv_namespace_release(&b->ns);
+    kv_target_release(&b->ns);
     session_close(&b->session);
 }
 
@@ -285,7 +285,7 @@ static enum status run_put(struct invocation *in, struct error *err)
         .per_request = WRITE_KEYS_MAX,
     };
 
-    enum status st = kv_check_metadata(b.options->metadata, err);
+    enum status st = kv_check_metadata_option(b.options->metadata, err);
     if (st == STATUS_OK)
         st = entries_read(in->args[0], &b.entries, err);
     if (st == STATUS_OK)
@@ -294,7 +294,7 @@ static enum status run_put(struct invocation *in, struct error *err)
                            "and expiration_ttl, metadata, and base64 (true or false)",
                            err);
     if (st == STATUS_OK)
-        st = kv_open(&b.options->kv, &b.session, &b.ns, err);
+        st = kv_target_open(&b.options->kv, &b.session, &b.ns, err);
     if (st == STATUS_OK)
         st = send_all(&b, err);
     if (st == STATUS_OK)
@@ -314,7 +314,7 @@ static enum status run_get(struct invocation *in, struct error *err)
     if (st == STATUS_OK)
         st = entries_check(&b.entries, is_key, keys_form, err);
     if (st == STATUS_OK)
-        st = kv_open(&b.options->kv, &b.session, &b.ns, err);
+        st = kv_target_open(&b.options->kv, &b.session, &b.ns, err);
     if (st == STATUS_OK)
         st = send_all(&b, err);
     if (st == STATUS_OK) {
@@ -349,7 +349,7 @@ static enum status run_delete(struct invocation *in, struct error *err)
     if (st == STATUS_OK)
         st = entries_check(&b.entries, is_key, keys_form, err);
     if (st == STATUS_OK)
-        st = kv_open(&b.options->kv, &b.session, &b.ns, err);
+        st = kv_target_open(&b.options->kv, &b.session, &b.ns, err);
     if (st == STATUS_OK && !ok)
         st = confirm(&b, &ok, err);
     if (st == STATUS_OK && !ok)

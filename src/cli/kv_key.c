@@ -61,7 +61,7 @@ static enum status check_key(const char *key, struct error *err)
     return *key ? STATUS_OK : error_set(err, STATUS_INVALID, 0, "a key cannot be empty");
 }
 
-static void print_key_json(const struct kv_namespace *n, const char *key)
+static void print_key_json(const struct kv_target *n, const char *key)
 {
     struct buf text = { 0 };
 
@@ -82,7 +82,7 @@ static enum status check_put(const struct invocation *in, struct error *err)
     enum status st = check_key(in->args[0], err);
 
     if (st == STATUS_OK)
-        st = kv_check_metadata(o->metadata, err);
+        st = kv_check_metadata_option(o->metadata, err);
     if (st != STATUS_OK)
         return st;
     if (in->args[1] && o->path)
@@ -137,10 +137,10 @@ static enum status send_value(struct session *s, const char *path, const struct 
     return st;
 }
 
-static enum status put(struct session *s, const struct kv_namespace *n, struct invocation *in, struct error *err)
+static enum status put(struct session *s, const struct kv_target *n, struct invocation *in, struct error *err)
 {
     struct buf value = { 0 }, path = { 0 };
-    char *key_path = kv_key_path(n, "values", in->args[0]);
+    char *key_path = kv_target_key_path(n, "values", in->args[0]);
 
     buf_append_cstr(&path, key_path);
     append_expiry(&path, in->options);
@@ -157,35 +157,35 @@ static enum status run_put(struct invocation *in, struct error *err)
 {
     const struct key_options *o = in->options;
     struct session s = { 0 };
-    struct kv_namespace n = { 0 };
+    struct kv_target n = { 0 };
 
     enum status st = check_put(in, err);
     if (st == STATUS_OK)
-        st = kv_open(&o->kv, &s, &n, err);
+        st = kv_target_open(&o->kv, &s, &n, err);
     if (st == STATUS_OK)
         st = put(&s, &n, in, err);
     if (st == STATUS_OK && o->kv.common.json)
         print_key_json(&n, in->args[0]);
     else if (st == STATUS_OK)
         printf("Wrote the key \"%s\" to the namespace with %s.\n", in->args[0], n.display);
-    kv_namespace_release(&n);
+    kv_target_release(&n);
     session_close(&s);
     return st;
 }
 
 /* ---- get ---- */
 
-static enum status no_key(const char *key, const struct kv_namespace *n, struct error *err)
+static enum status no_key(const char *key, const struct kv_target *n, struct error *err)
 {
     return error_set(err, STATUS_NOTFOUND, err->native, "there is no key \"%s\" in the namespace with %s", key,
                      n->display);
 }
 
 /* The metadata as JSON, "null" when there is none. */
-static enum status append_metadata(struct session *s, const struct kv_namespace *n, const char *key, struct buf *out,
+static enum status append_metadata(struct session *s, const struct kv_target *n, const char *key, struct buf *out,
                                    struct error *err)
 {
-    char *path = kv_key_path(n, "metadata", key);
+    char *path = kv_target_key_path(n, "metadata", key);
     struct api_answer answer = { 0 };
     enum status st = api_call(s->api, "GET", path, SLICE_NONE, &answer, err);
 
@@ -211,8 +211,8 @@ static bool is_utf8(struct slice s)
 }
 
 /* {"key","value","metadata"}; bytes that are no text as base64, marked as `kv bulk put` understands it. */
-static enum status print_value_json(struct session *s, const struct kv_namespace *n, const char *key,
-                                    struct slice value, struct error *err)
+static enum status print_value_json(struct session *s, const struct kv_target *n, const char *key, struct slice value,
+                                    struct error *err)
 {
     struct buf text = { 0 }, encoded = { 0 };
     bool is_text = is_utf8(value);
@@ -233,7 +233,7 @@ static enum status print_value_json(struct session *s, const struct kv_namespace
     return st;
 }
 
-static enum status get_json(struct session *s, const struct kv_namespace *n, const char *key, const char *path,
+static enum status get_json(struct session *s, const struct kv_target *n, const char *key, const char *path,
                             struct error *err)
 {
     char *bytes = NULL;
@@ -251,10 +251,10 @@ static enum status get_json(struct session *s, const struct kv_namespace *n, con
     return st;
 }
 
-static enum status get(struct session *s, const struct kv_namespace *n, const struct key_options *o, const char *key,
+static enum status get(struct session *s, const struct kv_target *n, const struct key_options *o, const char *key,
                        struct error *err)
 {
-    char *path = kv_key_path(n, "values", key);
+    char *path = kv_target_key_path(n, "values", key);
     enum status st = o->kv.common.json ? get_json(s, n, key, path, err) : api_download(s->api, path, stdout, NULL, err);
 
     if (st == STATUS_OK && o->text && !o->kv.common.json)
@@ -269,17 +269,17 @@ static enum status run_get(struct invocation *in, struct error *err)
 {
     const struct key_options *o = in->options;
     struct session s = { 0 };
-    struct kv_namespace n = { 0 };
+    struct kv_target n = { 0 };
 
     enum status st = check_key(in->args[0], err);
     if (st == STATUS_OK)
-        st = kv_open(&o->kv, &s, &n, err);
+        st = kv_target_open(&o->kv, &s, &n, err);
     if (st == STATUS_OK) {
         st = get(&s, &n, o, in->args[0], err);
         if (st == STATUS_NOTFOUND && err->native == API_KEY_NOT_FOUND)
             st = no_key(in->args[0], &n, err);
     }
-    kv_namespace_release(&n);
+    kv_target_release(&n);
     session_close(&s);
     return st;
 }
@@ -287,7 +287,7 @@ static enum status run_get(struct invocation *in, struct error *err)
 /* ---- list ---- */
 
 /* Appends a page; *cursor is where the next one starts, empty at the end. */
-static enum status add_page(struct session *s, const struct kv_namespace *n, const char *prefix, struct buf *cursor,
+static enum status add_page(struct session *s, const struct kv_target *n, const char *prefix, struct buf *cursor,
                             struct buf *list, struct error *err)
 {
     struct api_answer answer = { 0 };
@@ -319,10 +319,10 @@ static enum status run_list(struct invocation *in, struct error *err)
 {
     const struct key_options *o = in->options;
     struct session s = { 0 };
-    struct kv_namespace n = { 0 };
+    struct kv_target n = { 0 };
     struct buf list = { 0 }, cursor = { 0 };
 
-    enum status st = kv_open(&o->kv, &s, &n, err);
+    enum status st = kv_target_open(&o->kv, &s, &n, err);
     buf_append_char(&list, '[');
     if (st == STATUS_OK)
         do
@@ -333,7 +333,7 @@ static enum status run_list(struct invocation *in, struct error *err)
         print_json(buf_slice(&list));
     buf_release(&list);
     buf_release(&cursor);
-    kv_namespace_release(&n);
+    kv_target_release(&n);
     session_close(&s);
     return st;
 }
@@ -344,14 +344,14 @@ static enum status run_delete(struct invocation *in, struct error *err)
 {
     const struct key_options *o = in->options;
     struct session s = { 0 };
-    struct kv_namespace n = { 0 };
+    struct kv_target n = { 0 };
     struct api_answer answer = { 0 };
 
     enum status st = check_key(in->args[0], err);
     if (st == STATUS_OK)
-        st = kv_open(&o->kv, &s, &n, err);
+        st = kv_target_open(&o->kv, &s, &n, err);
     if (st == STATUS_OK) {
-        char *path = kv_key_path(&n, "values", in->args[0]);
+        char *path = kv_target_key_path(&n, "values", in->args[0]);
         st = api_call(s.api, "DELETE", path, SLICE_NONE, &answer, err);
         free(path);
     }
@@ -360,7 +360,7 @@ static enum status run_delete(struct invocation *in, struct error *err)
     else if (st == STATUS_OK)
         printf("Deleted the key \"%s\" from the namespace with %s.\n", in->args[0], n.display);
     api_answer_release(&answer);
-    kv_namespace_release(&n);
+    kv_target_release(&n);
     session_close(&s);
     return st;
 }

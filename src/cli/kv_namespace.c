@@ -130,7 +130,7 @@ static enum status run_list(struct invocation *in, struct error *err)
 
     enum status st = session_open(common, false, NULL, &s, err);
     if (st == STATUS_OK)
-        st = kv_list_namespaces(s.api, &list, err);
+        st = kv_target_list_all(s.api, &list, err);
     if (st == STATUS_OK)
         print_json(buf_slice(&list));
     buf_release(&list);
@@ -140,14 +140,14 @@ static enum status run_list(struct invocation *in, struct error *err)
 
 /* ---- delete ---- */
 
-static enum status confirm(const struct session *s, const struct kv_namespace *n, bool *ret, struct error *err)
+static enum status confirm(const struct session *s, const struct kv_target *n, bool *ret, struct error *err)
 {
     print_note("About to delete the KV namespace with %s (%s) and all its keys.\nThis cannot be undone.", n->display,
                api_place(s->api));
     return ask("Ok to proceed?", true, ret, err); /* where nobody can be asked it goes on, as wrangler does */
 }
 
-static void print_deleted(const struct kv_namespace *n, bool json)
+static void print_deleted(const struct kv_target *n, bool json)
 {
     struct buf text = { 0 };
 
@@ -166,7 +166,7 @@ static enum status run_delete(struct invocation *in, struct error *err)
 {
     struct namespace_options *o = in->options;
     struct session s = { 0 };
-    struct kv_namespace n = { 0 };
+    struct kv_target n = { 0 };
     struct api_answer answer = { 0 };
     bool ok = o->yes;
 
@@ -174,7 +174,7 @@ static enum status run_delete(struct invocation *in, struct error *err)
         return error_set(err, STATUS_INVALID, 0, "give the title once");
     if (in->args[0])
         o->kv.title = in->args[0];
-    enum status st = kv_open(&o->kv, &s, &n, err);
+    enum status st = kv_target_open(&o->kv, &s, &n, err);
     if (st == STATUS_OK && !ok)
         st = confirm(&s, &n, &ok, err);
     if (st == STATUS_OK && !ok)
@@ -184,7 +184,7 @@ static enum status run_delete(struct invocation *in, struct error *err)
     if (st == STATUS_OK)
         print_deleted(&n, o->kv.common.json);
     api_answer_release(&answer);
-    kv_namespace_release(&n);
+    kv_target_release(&n);
     session_close(&s);
     return st;
 }
@@ -195,14 +195,14 @@ static enum status run_rename(struct invocation *in, struct error *err)
 {
     struct namespace_options *o = in->options;
     struct session s = { 0 };
-    struct kv_namespace n = { 0 };
+    struct kv_target n = { 0 };
     struct api_answer answer = { 0 };
     struct buf body = { 0 };
 
     if (!o->new_name)
         return error_set(err, STATUS_INVALID, 0, "say the new title: --new-name TITLE");
     o->kv.title = in->args[0];
-    enum status st = kv_open(&o->kv, &s, &n, err);
+    enum status st = kv_target_open(&o->kv, &s, &n, err);
     if (st == STATUS_OK) {
         buf_append_cstr(&body, "{\"title\":");
         json_write_cstr(&body, o->new_name);
@@ -215,7 +215,7 @@ static enum status run_rename(struct invocation *in, struct error *err)
         printf("The KV namespace %s is called \"%s\" now.\n", n.id, o->new_name);
     buf_release(&body);
     api_answer_release(&answer);
-    kv_namespace_release(&n);
+    kv_target_release(&n);
     session_close(&s);
     return st;
 }
