@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -50,6 +51,42 @@ enum status folder_make(const char *path, unsigned mode, struct error *err)
         failed = errno;
     free(copy);
     return failed ? error_errno(err, failed, "cannot make the folder %s", path) : STATUS_OK;
+}
+
+bool folder_exists(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+enum status folder_make_temporary(const char *prefix, char **ret, struct error *err)
+{
+    const char *parent = getenv("TMPDIR");
+    char *path;
+
+    if (asprintf(&path, "%s/%s-XXXXXX", parent && *parent == '/' ? parent : "/tmp", prefix) < 0)
+        abort();
+    if (!mkdtemp(path)) {
+        enum status st = error_errno(err, errno, "cannot make a folder like %s", path);
+        free(path);
+        return st;
+    }
+    *ret = path;
+    return STATUS_OK;
+}
+
+void folder_remove(const char *path)
+{
+    char *const roots[] = { (char *)(uintptr_t)path, NULL }; /* fts's type lacks a const */
+    FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+
+    if (!fts)
+        return;
+    for (FTSENT *e; (e = fts_read(fts));)
+        if (e->fts_info != FTS_D)
+            (void)remove(e->fts_accpath); /* see files.h */
+    (void)fts_close(fts);
 }
 
 /* mkstemp makes files that only their owner reads; this one should be what open() would have made. */

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* Appends the whole file to *ret. TOOBIG when it is longer than ret->limit. */
@@ -12,6 +13,12 @@ enum status file_read(const char *path, struct buf *ret, struct error *err) MUST
 
 /* Makes the folder and those above it, like mkdir -p; existing ones are fine. */
 enum status folder_make(const char *path, unsigned mode, struct error *err) MUST_CHECK;
+
+bool folder_exists(const char *path);
+/* An empty folder of our own below $TMPDIR (/tmp). The caller frees *ret, after folder_remove. */
+enum status folder_make_temporary(const char *prefix, char **ret, struct error *err) MUST_CHECK;
+/* With everything in it; what cannot be removed stays. */
+void folder_remove(const char *path);
 
 /*
  * A file that appears under its name only when it is complete: written beside it, synced, then renamed over

@@ -89,7 +89,7 @@ void kv_target_release(struct kv_target *n)
     *n = (struct kv_target){ 0 };
 }
 
-static enum status find_by_title(struct session *s, struct slice title, struct kv_target *ret, struct error *err)
+enum status kv_target_find_title(struct session *s, struct slice title, struct kv_target *ret, struct error *err)
 {
     struct buf list = { 0 };
     struct json *root = NULL;
@@ -233,7 +233,7 @@ static enum status find_local(const struct kv_options *o, struct session *s, str
         else
             kv_target_release(&n);
     } else {
-        st = find_by_title(s, title, ret, err);
+        st = kv_target_find_title(s, title, ret, err);
     }
     return st == STATUS_NOTFOUND ? create_local(o, s, id, title, ret, err) : st;
 }
@@ -274,7 +274,7 @@ static enum status check_choice(const struct kv_options *o, struct error *err)
 static enum status find(const struct kv_options *o, struct session *s, struct kv_target *ret, struct error *err)
 {
     if (o->title)
-        return find_by_title(s, slice_cstr(o->title), ret, err);
+        return kv_target_find_title(s, slice_cstr(o->title), ret, err);
     if (o->binding)
         return find_configured(o, s, ret, err);
     *ret = target_new(slice_cstr(o->namespace_id), "id", slice_cstr(o->namespace_id));

@@ -3,9 +3,11 @@
 
 #include "cli/interrupt.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { PIECE_BYTES = 4096, PIPED_ANSWER_MS = 250 };
@@ -158,4 +160,30 @@ enum status ask(const char *question, bool unattended, bool *ret, struct error *
     }
     *ret = got && is_yes(slice_cstr(answer));
     return STATUS_OK;
+}
+
+static void read_line(struct buf *ret)
+{
+    char c;
+
+    while (!interrupt_requested() && read(STDIN_FILENO, &c, 1) == 1 && c != '\n')
+        buf_append_char(ret, c);
+}
+
+enum status ask_secret(const char *prompt, struct buf *ret, struct error *err)
+{
+    struct termios before, hidden;
+
+    if (tcgetattr(STDIN_FILENO, &before) != 0)
+        return error_set(err, STATUS_INVALID, 0, "there is no terminal to ask at");
+    hidden = before;
+    hidden.c_lflag &= ~(tcflag_t)ECHO;
+    fputs(prompt, stderr);
+    fflush(stderr);
+    if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) != 0)
+        return error_errno(err, errno, "cannot hide what is typed");
+    read_line(ret);
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before); /* as it was: it was accepted before */
+    fputc('\n', stderr);
+    return interrupt_requested() ? interrupt_error(err) : STATUS_OK;
 }

@@ -25,5 +25,7 @@ void print_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
  * STOPPING: Ctrl-C.
  */
 enum status ask(const char *question, bool unattended, bool *ret, struct error *err) MUST_CHECK;
+/* Asks for something that is not shown while it is typed; appends the line. INVALID: no terminal. STOPPING: Ctrl-C. */
+enum status ask_secret(const char *prompt, struct buf *ret, struct error *err) MUST_CHECK;
 
 #endif
