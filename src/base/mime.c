@@ -1,6 +1,8 @@
 /* mime.c - see mime.h. */
 #include "base/mime.h"
 
+#include "base/attrs.h"
+
 #define UTF8 "; charset=utf-8"
 
 static const struct {

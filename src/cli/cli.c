@@ -3,6 +3,7 @@
 
 #include "cli/d1.h"
 #include "cli/kv.h"
+#include "cli/remote_worker.h"
 #include "cli/serve.h"
 #include "cli/shell.h"
 #include "cli/token.h"
@@ -19,7 +20,9 @@ static const struct command serve_command = {
 };
 
 static const struct command *const commands[] = {
-    &serve_command, &d1_command, &kv_command, &shell_command, &token_command, NULL,
+    &serve_command,         &d1_command,          &kv_command,       &deploy_command,
+    &versions_command,      &deployments_command, &rollback_command, &secret_command,
+    &worker_delete_command, &shell_command,       &token_command,    NULL,
 };
 
 static const struct command root = {

@@ -115,7 +115,8 @@ static enum status load_project(struct deploy *d, struct deploy_options *o, stru
         o->project.compatibility_date = o->today;
     enum status st = project_load(&o->project, &d->project, err);
     if (st == STATUS_OK && !d->project.name.len)
-        st = error_set(err, STATUS_INVALID, 0, "the Worker has no name: say --name NAME, or put it into the configuration");
+        st = error_set(err, STATUS_INVALID, 0,
+                       "the Worker has no name: say --name NAME, or put it into the configuration");
     if (st == STATUS_OK)
         st = check_date(&d->project, o->today, err);
     if (st == STATUS_OK)
@@ -459,7 +460,8 @@ static void get_url(struct deploy *d, struct buf *ret)
 
 static void print_result(struct deploy *d, bool activate)
 {
-    struct slice id = json_get_text(d->version.result, "id"), deployed = json_get_text(d->version.result, "deployment_id");
+    struct slice id = json_get_text(d->version.result, "id"),
+                 deployed = json_get_text(d->version.result, "deployment_id");
     struct slice version = activate && deployed.len ? deployed : id;
     struct buf url = { 0 }, text = { 0 };
 

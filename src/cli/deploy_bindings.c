@@ -134,8 +134,7 @@ static enum status provision_namespace(struct provision *v, const struct project
     return st;
 }
 
-static enum status add_stored(struct provision *v, const struct project_binding *b, struct buf *list,
-                              struct error *err)
+static enum status add_stored(struct provision *v, const struct project_binding *b, struct buf *list, struct error *err)
 {
     bool is_d1 = b->kind == PROJECT_D1;
     const char *type = is_d1 ? "d1" : "kv_namespace";

@@ -22,16 +22,14 @@ static char *copy_text(struct slice s)
 }
 
 enum status remote_worker_open(struct worker_options *o, const char *name, struct session *s, struct remote_worker *ret,
-                        struct error *err)
+                               struct error *err)
 {
     enum status st = remote_worker_session(&o->common, s, err);
     struct buf path = { 0 };
 
     if (st != STATUS_OK)
         return st;
-    struct slice found = name      ? slice_cstr(name)
-                         : o->name ? slice_cstr(o->name)
-                                   : config_worker_name(&s->config);
+    struct slice found = name ? slice_cstr(name) : o->name ? slice_cstr(o->name) : config_worker_name(&s->config);
     if (!found.len)
         return error_set(err, STATUS_INVALID, 0,
                          "which Worker? Say --name NAME, or have a wrangler.jsonc or wrangler.toml with its name here");
@@ -57,7 +55,7 @@ char *remote_worker_path(const struct remote_worker *w, const char *action)
 }
 
 enum status remote_worker_call(struct session *s, const struct remote_worker *w, const char *method, const char *action,
-                        struct slice body, struct api_answer *ret, struct error *err)
+                               struct slice body, struct api_answer *ret, struct error *err)
 {
     char *path = remote_worker_path(w, action);
     enum status st = api_call(s->api, method, path, body, ret, err);
@@ -76,8 +74,8 @@ struct slice remote_worker_active_version(const struct api_answer *deployments)
     return json_is(versions, JSON_ARRAY) ? json_get_text(versions->child, "version_id") : SLICE_NONE;
 }
 
-enum status remote_worker_activate(struct session *s, const struct remote_worker *w, struct slice version_id, const char *message,
-                            const char *triggered_by, struct error *err)
+enum status remote_worker_activate(struct session *s, const struct remote_worker *w, struct slice version_id,
+                                   const char *message, const char *triggered_by, struct error *err)
 {
     struct api_answer answer = { 0 };
     struct buf body = { 0 };

@@ -54,19 +54,19 @@ enum status remote_worker_session(struct common *common, struct session *s, stru
  * Whether it exists is not asked.
  */
 enum status remote_worker_open(struct worker_options *o, const char *name, struct session *s, struct remote_worker *ret,
-                        struct error *err) MUST_CHECK;
+                               struct error *err) MUST_CHECK;
 void remote_worker_release(struct remote_worker *w);
 
 /* The path of a call on the Worker, "/secrets". The caller frees it. */
 char *remote_worker_path(const struct remote_worker *w, const char *action);
 /* One call on it. NOTFOUND says which Worker there is not. */
 enum status remote_worker_call(struct session *s, const struct remote_worker *w, const char *method, const char *action,
-                        struct slice body, struct api_answer *ret, struct error *err) MUST_CHECK;
+                               struct slice body, struct api_answer *ret, struct error *err) MUST_CHECK;
 
 /* The first version of the newest deployment, or the absent slice; `deployments` is an answer of GET deployments. */
 struct slice remote_worker_active_version(const struct api_answer *deployments);
 /* POST deployments: all requests to one version. */
-enum status remote_worker_activate(struct session *s, const struct remote_worker *w, struct slice version_id, const char *message,
-                            const char *triggered_by, struct error *err) MUST_CHECK;
+enum status remote_worker_activate(struct session *s, const struct remote_worker *w, struct slice version_id,
+                                   const char *message, const char *triggered_by, struct error *err) MUST_CHECK;
 
 #endif

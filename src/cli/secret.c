@@ -72,7 +72,8 @@ static enum status offer_draft(struct session *s, const struct remote_worker *w,
 }
 
 /* A change of secrets; on a Worker that is not there it is tried again when there is one. */
-static enum status change(struct session *s, const struct remote_worker *w, const struct api_request *r, struct error *err)
+static enum status change(struct session *s, const struct remote_worker *w, const struct api_request *r,
+                          struct error *err)
 {
     struct api_answer answer = { 0 };
     enum status st = api_send(s->api, r, &answer, err);
@@ -248,7 +249,8 @@ static enum status run_delete(struct invocation *in, struct error *err)
 
 /* ---- bulk ---- */
 
-static enum status bulk_send(const struct secrets *secrets, struct session *s, const struct remote_worker *w, struct error *err)
+static enum status bulk_send(const struct secrets *secrets, struct session *s, const struct remote_worker *w,
+                             struct error *err)
 {
     struct buf body = { 0 };
     char *path = remote_worker_path(w, "/secrets-bulk");
@@ -311,8 +313,9 @@ static const struct command put_command = {
     .options = options,
     .options_size = sizeof(struct secret_options),
     .run = run_put,
-    .notes = "The value is typed unseen, or read from standard input: `dione secret put API_KEY < key.txt`. White space\n"
-             "at its end is dropped. The Worker gets it at once, in a new version.",
+    .notes =
+        "The value is typed unseen, or read from standard input: `dione secret put API_KEY < key.txt`. White space\n"
+        "at its end is dropped. The Worker gets it at once, in a new version.",
 };
 
 static const struct command list_command = {

@@ -11,7 +11,7 @@ struct secrets {
     char *text; /* of the file; the items point into it and the arena */
     struct secret {
         struct slice name, value; /* an absent value deletes: null in JSON */
-    } *items;
+    } * items;
     size_t n;
 };
 

@@ -236,6 +236,7 @@ const struct command rollback_command = {
     .options = rollback_options,
     .options_size = sizeof(struct rollback_options),
     .run = run_rollback,
-    .notes = "Without VERSION-ID: the version that was deployed before. Without a terminal nothing is asked: only n or\n"
-             "no on standard input stops it.",
+    .notes =
+        "Without VERSION-ID: the version that was deployed before. Without a terminal nothing is asked: only n or\n"
+        "no on standard input stops it.",
 };

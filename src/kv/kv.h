@@ -59,7 +59,8 @@ int kv_namespace_min_ttl_s(const struct kv_namespace *ns);
 /* Any thread. A copy, since it can be renamed. */
 void kv_namespace_info(const struct kv_namespace *ns, struct kv_namespace_info *ret);
 
-/* Fills info->id and created_ms. KVTITLE: there is one. INVALID: no title for one. Blocking. */
+/* Fills created_ms, and id when it is empty. KVTITLE, EXISTS: there is one of that title, id. INVALID: no title for one.
+ * Blocking. */
 enum status kv_create(struct kv *kv, struct kv_namespace_info *info, struct error *err) MUST_CHECK;
 /* Takes title and min_ttl_s from *info. KVTITLE, INVALID. Blocking. */
 enum status kv_update(struct kv *kv, struct kv_namespace *ns, const struct kv_namespace_info *info,

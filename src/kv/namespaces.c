@@ -263,12 +263,22 @@ static enum status reserve_title(struct kv *kv, const char *title, const struct 
     return STATUS_OK;
 }
 
+static enum status reserve_id(struct kv *kv, const char *id, struct error *err)
+{
+    struct kv_namespace *other = kv_find(kv, slice_cstr(id));
+
+    kv_namespace_unref(other);
+    return other ? error_set(err, STATUS_EXISTS, 0, "a namespace with the id %s already exists", id) : STATUS_OK;
+}
+
 static enum status create_alone(struct kv *kv, struct kv_namespace_info *info, struct error *err)
 {
     struct database_info of = { .created_ms = info->created_ms, .profile = SQL_OWN };
     struct database *db;
     enum status st = reserve_title(kv, info->title, NULL, err);
 
+    if (st == STATUS_OK)
+        st = reserve_id(kv, info->id, err);
     snprintf(of.uuid, sizeof(of.uuid), "%s", info->id);
     snprintf(of.name, sizeof(of.name), "KV namespace %s", info->id);
     if (st == STATUS_OK)
@@ -289,8 +299,10 @@ enum status kv_create(struct kv *kv, struct kv_namespace_info *info, struct erro
 
     if (st != STATUS_OK)
         return st;
-    random_bytes(id, sizeof(id));
-    hex_encode(id, sizeof(id), info->id);
+    if (!info->id[0]) {
+        random_bytes(id, sizeof(id));
+        hex_encode(id, sizeof(id), info->id);
+    }
     info->created_ms = clock_wall_ms();
     pthread_mutex_lock(&kv->change_lock);
     st = create_alone(kv, info, err);

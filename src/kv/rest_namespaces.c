@@ -42,6 +42,22 @@ static enum status take_body(const struct json *body, struct kv_namespace_info *
     return STATUS_OK;
 }
 
+/* A configuration may know the id already: what is made for it is then found by it. */
+static enum status take_id(const struct json *body, struct kv_namespace_info *info, struct error *err)
+{
+    const struct json *v = json_get(body, "id");
+
+    if (!v || v->type == JSON_NULL)
+        return STATUS_OK;
+    if (v->type != JSON_STRING || v->text.len != KV_ID_LEN)
+        return malformed(err, "id must be 32 hex digits in lower case");
+    for (size_t i = 0; i < v->text.len; i++)
+        if (!v->text.ptr[i] || !strchr("0123456789abcdef", v->text.ptr[i]))
+            return malformed(err, "id must be 32 hex digits in lower case");
+    memcpy(info->id, v->text.ptr, KV_ID_LEN);
+    return STATUS_OK;
+}
+
 /* ---- all ---- */
 
 static enum status work_create(struct blocking_call *work)
@@ -51,6 +67,8 @@ static enum status work_create(struct blocking_call *work)
     enum status st = json_get(body, "title") ? take_body(body, &info, &work->err)
                                              : malformed(&work->err, "title is missing");
 
+    if (st == STATUS_OK)
+        st = take_id(body, &info, &work->err);
     if (st == STATUS_OK)
         st = kv_create(api_of(work->req)->kv, &info, &work->err);
     if (st == STATUS_OK)
