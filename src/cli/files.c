@@ -33,6 +33,11 @@ enum status file_read(const char *path, struct buf *ret, struct error *err)
     return st;
 }
 
+enum status file_read_or_stdin(const char *path, struct buf *ret, struct error *err)
+{
+    return strcmp(path, "-") == 0 ? read_stream(stdin, "standard input", ret, err) : file_read(path, ret, err);
+}
+
 enum status folder_make(const char *path, unsigned mode, struct error *err)
 {
     char *copy = strdup(path);

@@ -10,6 +10,8 @@
 
 /* Appends the whole file to *ret. TOOBIG when it is longer than ret->limit. */
 enum status file_read(const char *path, struct buf *ret, struct error *err) MUST_CHECK;
+/* The same; "-" is standard input, whatever that is. */
+enum status file_read_or_stdin(const char *path, struct buf *ret, struct error *err) MUST_CHECK;
 
 /* Makes the folder and those above it, like mkdir -p; existing ones are fine. */
 enum status folder_make(const char *path, unsigned mode, struct error *err) MUST_CHECK;

@@ -31,6 +31,12 @@ struct kv_options {
     { "persist-to", 0, OPT_TEXT, COMMON_FIELD(data), "DIR", "wrangler's name for --data", 0, 0 }
 /* clang-format on */
 
+/* For commands that only read: without a word the id is meant, not the preview_id. */
+static inline void kv_prefer_id(struct kv_options *o)
+{
+    o->no_preview = !o->preview;
+}
+
 /* A namespace that was found. */
 struct kv_target {
     char *id;

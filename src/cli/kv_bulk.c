@@ -68,7 +68,7 @@ static enum status entries_read(const char *path, struct entries *e, struct erro
 {
     *e = (struct entries){ .path = path, .text = { .limit = FILE_MAX_BYTES } };
     arena_init(&e->arena, SIZE_MAX);
-    enum status st = file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, &e->text, err);
+    enum status st = file_read_or_stdin(path, &e->text, err);
     if (st != STATUS_OK)
         return st;
     st = json_parse(e->text.ptr ? buf_slice(&e->text) : SLICE_LIT(""), JSON_STRICT, &e->arena, &e->list, err);
@@ -307,9 +307,11 @@ static const char keys_form[] = "every entry must be a key, or an object with a 
 
 static enum status run_get(struct invocation *in, struct error *err)
 {
-    struct bulk b = { .options = in->options, .append = append_key, .send = send_get, .per_request = READ_KEYS_MAX };
+    struct bulk_options *o = in->options;
+    struct bulk b = { .options = o, .append = append_key, .send = send_get, .per_request = READ_KEYS_MAX };
     struct buf text = { 0 };
 
+    kv_prefer_id(&o->kv);
     enum status st = entries_read(in->args[0], &b.entries, err);
     if (st == STATUS_OK)
         st = entries_check(&b.entries, is_key, keys_form, err);

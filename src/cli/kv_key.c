@@ -101,7 +101,7 @@ static enum status read_value(const struct invocation *in, struct buf *ret, stru
         buf_append_cstr(ret, in->args[1]);
         return STATUS_OK;
     }
-    return file_read(strcmp(o->path, "-") == 0 ? "/dev/stdin" : o->path, ret, err);
+    return file_read_or_stdin(o->path, ret, err);
 }
 
 static void append_expiry(struct buf *path, const struct key_options *o)
@@ -267,10 +267,11 @@ enum { API_KEY_NOT_FOUND = 10009 };
 
 static enum status run_get(struct invocation *in, struct error *err)
 {
-    const struct key_options *o = in->options;
+    struct key_options *o = in->options;
     struct session s = { 0 };
     struct kv_target n = { 0 };
 
+    kv_prefer_id(&o->kv);
     enum status st = check_key(in->args[0], err);
     if (st == STATUS_OK)
         st = kv_target_open(&o->kv, &s, &n, err);
@@ -317,11 +318,12 @@ static enum status add_page(struct session *s, const struct kv_target *n, const 
 
 static enum status run_list(struct invocation *in, struct error *err)
 {
-    const struct key_options *o = in->options;
+    struct key_options *o = in->options;
     struct session s = { 0 };
     struct kv_target n = { 0 };
     struct buf list = { 0 }, cursor = { 0 };
 
+    kv_prefer_id(&o->kv);
     enum status st = kv_target_open(&o->kv, &s, &n, err);
     buf_append_char(&list, '[');
     if (st == STATUS_OK)

@@ -116,7 +116,7 @@ static enum status read_value(const char *key, struct buf *ret, struct error *er
         st = ask_secret(prompt.ptr, ret, err);
         buf_release(&prompt);
     } else {
-        st = file_read("/dev/stdin", ret, err);
+        st = file_read_or_stdin("-", ret, err);
     }
     if (st == STATUS_OK && without_end_space(buf_slice(ret)).len == 0)
         st = error_set(err, STATUS_INVALID, 0, "the secret has no value");

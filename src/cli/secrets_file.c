@@ -64,7 +64,7 @@ enum status secrets_read(const char *file, struct secrets *ret, struct error *er
     struct secrets s = { 0 };
 
     arena_init(&s.arena, SIZE_MAX);
-    enum status st = file_read(file ? file : "/dev/stdin", &text, err);
+    enum status st = file_read_or_stdin(file ? file : "-", &text, err);
     if (st == STATUS_OK) {
         st = take(&s, text.ptr ? buf_slice(&text) : SLICE_LIT(""), err);
         if (st != STATUS_OK)
