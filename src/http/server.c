@@ -276,7 +276,7 @@ static int bound_port(int fd)
     return ntohs(((struct sockaddr_in *)&sa)->sin_port);
 }
 
-enum status http_server_listen(struct http_server *s, const char *address, int *ret_port, struct error *err)
+enum status http_open_listener(const char *address, const char *option, int *ret_fd, int *ret_port, struct error *err)
 {
     struct addrinfo *list;
     int on = 1, rc = resolve(address, &list);
@@ -296,12 +296,21 @@ enum status http_server_listen(struct http_server *s, const char *address, int *
         if (why == EADDRINUSE)
             return error_set(err, STATUS_IO, why,
                              "cannot listen on %s: the address is in use; stop the other server or choose another port "
-                             "with --listen",
-                             address);
+                             "with %s",
+                             address, option);
         return error_errno(err, why, "cannot listen on %s", address);
     }
     *ret_port = bound_port(fd);
-    return start_accepting(&s->listeners[LISTEN_TCP], fd, err);
+    *ret_fd = fd;
+    return STATUS_OK;
+}
+
+enum status http_server_listen(struct http_server *s, const char *address, int *ret_port, struct error *err)
+{
+    int fd;
+    enum status st = http_open_listener(address, "--listen", &fd, ret_port, err);
+
+    return st == STATUS_OK ? start_accepting(&s->listeners[LISTEN_TCP], fd, err) : st;
 }
 
 enum status http_server_listen_unix(struct http_server *s, const char *path, struct error *err)

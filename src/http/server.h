@@ -16,6 +16,9 @@ enum status http_server_listen(struct http_server *s, const char *address, int *
  * http_server_listen or instead of it. The file stays when the server stops.
  */
 enum status http_server_listen_unix(struct http_server *s, const char *path, struct error *err) MUST_CHECK;
+/* A socket that listens on the address, and its port. `option`: what the error text suggests to change. */
+enum status http_open_listener(const char *address, const char *option, int *ret_fd, int *ret_port,
+                               struct error *err) MUST_CHECK;
 /* Whether HOST of "HOST:PORT" is a loopback address. An address that makes no sense counts as one. */
 bool http_address_is_loopback(const char *address);
 /* Gives a connected stream socket to the server, which then owns it. Any thread. */

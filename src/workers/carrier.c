@@ -1,0 +1,548 @@
+/* carrier.c - a client's connection: its requests in order, each with its upstream, and the end of each. */
+#include "workers/carrier.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    HEAD_MS = 30 * 1000,
+    IDLE_MS = 120 * 1000,
+    BODY_MS = 120 * 1000,  /* without a byte of a request's body */
+    STALL_MS = 300 * 1000, /* without the client taking a byte */
+    LINGER_MS = 2000,
+    HALF_CLOSED_MS = 30 * 1000, /* of an upgraded connection */
+    HOLD_MS = 10 * 1000,        /* that a request waits for a process that is being restarted */
+    PENDING_MAX = 64 * 1024,
+};
+
+static const unsigned next_states[] = {
+    [CARRIER_IDLE] = 1U << CARRIER_HEAD | 1U << CARRIER_CLOSED,
+    [CARRIER_HEAD] = 1U << CARRIER_CARRYING | 1U << CARRIER_ANSWERED | 1U << CARRIER_CLOSED,
+    [CARRIER_CARRYING] = 1U << CARRIER_IDLE | 1U << CARRIER_LINGER | 1U << CARRIER_SPLICED | 1U << CARRIER_ANSWERED |
+                         1U << CARRIER_CLOSED,
+    [CARRIER_ANSWERED] = 1U << CARRIER_IDLE | 1U << CARRIER_LINGER | 1U << CARRIER_CLOSED,
+    [CARRIER_SPLICED] = 1U << CARRIER_CLOSED,
+    [CARRIER_LINGER] = 1U << CARRIER_CLOSED,
+    [CARRIER_CLOSED] = 0,
+};
+
+static void carrier_move(struct carrier *c, enum carrier_state next)
+{
+    if (!(next_states[c->state] & 1U << next)) {
+        log_line(LOG_ERROR, "Worker connection moved from state %d to %d", c->state, next);
+        abort();
+    }
+    c->state = next;
+}
+
+void carrier_carry(struct carrier *c)
+{
+    carrier_move(c, CARRIER_CARRYING);
+}
+
+void carrier_wait(struct carrier *c)
+{
+    carrier_move(c, CARRIER_ANSWERED);
+}
+
+static int64_t now_ms(const struct carrier *c)
+{
+    return (int64_t)uv_now(&c->share->loop->uv);
+}
+
+static void set_deadline(struct carrier *c, int64_t in_ms)
+{
+    c->deadline_ms = in_ms ? now_ms(c) + in_ms : 0;
+}
+
+/* ---- the end of a connection ---- */
+
+static void on_closed(struct peer *p)
+{
+    struct carrier *c = CONTAINER_OF(p, struct carrier, peer);
+    struct proxy_share *share = c->share;
+
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        share->carriers = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    share->n_open--;
+    buf_release(&c->head.bytes);
+    buf_release(&c->pending);
+    buf_release(&c->out);
+    free(c);
+    proxy_share_check_empty(share);
+}
+
+/* The Worker sees its client go: it loses the connection. */
+static void drop_upstream(struct carrier *c)
+{
+    struct upstream *u = TAKE_PTR(c->up);
+
+    if (u) {
+        u->carrier = NULL;
+        upstream_close(u);
+    }
+}
+
+void carrier_close(struct carrier *c)
+{
+    if (c->state == CARRIER_CLOSED)
+        return;
+    bool has_request = c->state == CARRIER_CARRYING || c->state == CARRIER_ANSWERED || c->state == CARRIER_SPLICED;
+    carrier_move(c, CARRIER_CLOSED);
+    drop_upstream(c);
+    if (has_request)
+        request_end(c);
+    peer_close(&c->peer);
+}
+
+static void linger(struct carrier *c)
+{
+    carrier_move(c, CARRIER_LINGER);
+    if (c->peer_done) {
+        carrier_close(c);
+        return;
+    }
+    set_deadline(c, LINGER_MS);
+    peer_end(&c->peer);
+    peer_read_start(&c->peer);
+}
+
+/* ---- the end of a request ---- */
+
+static void parse(struct carrier *c, const char *data, size_t len);
+
+static void parse_pending(struct carrier *c)
+{
+    struct buf bytes = buf_take(&c->pending);
+
+    if (bytes.len)
+        parse(c, bytes.ptr, bytes.len);
+    buf_release(&bytes);
+}
+
+/* The answer is on its way; makes ready for the next request. */
+static void next_request(struct carrier *c)
+{
+    request_end(c);
+    if (!c->keep_alive || c->share->draining || !c->request_complete) {
+        linger(c);
+        return;
+    }
+    carrier_move(c, CARRIER_IDLE);
+    set_deadline(c, IDLE_MS);
+    peer_read_start(&c->peer);
+    if (!c->parsing)
+        parse_pending(c);
+}
+
+/* "SERVICE_UNAVAILABLE" as people write it. */
+static void write_reason(struct buf *b, int status)
+{
+    const char *name = llhttp_status_name((llhttp_status_t)status);
+    bool starts = true;
+
+    for (const char *at = name; *at; at++) {
+        buf_append_char(b, *at == '_' ? ' ' : starts || !name[2] ? *at : (char)(*at | 0x20)); /* OK stays */
+        starts = *at == '_';
+    }
+}
+
+void carrier_answer(struct carrier *c, int status, const char *fmt, ...)
+{
+    struct buf body = { 0 }, head = { 0 };
+    char text[4096];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    buf_printf(&body, "%s\n", text);
+    if (!c->request_complete)
+        c->keep_alive = false;
+    buf_printf(&head, "HTTP/1.1 %d ", status);
+    write_reason(&head, status);
+    buf_printf(&head,
+               "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
+               "%s%s\r\n",
+               body.len, status == 503 ? "Retry-After: 1\r\n" : "", c->keep_alive ? "" : "Connection: close\r\n");
+    if (!c->is_head)
+        buf_append_slice(&head, buf_slice(&body));
+    c->status = status;
+    if (c->state != CARRIER_ANSWERED)
+        carrier_move(c, CARRIER_ANSWERED);
+    bool sent = peer_send(&c->peer, head.ptr, head.len);
+    buf_release(&body);
+    buf_release(&head);
+    if (sent)
+        next_request(c);
+    else
+        carrier_close(c);
+}
+
+void carrier_on_answer_end(struct carrier *c, bool reusable)
+{
+    struct upstream *u = TAKE_PTR(c->up);
+
+    upstream_give_back(u, reusable && c->request_complete);
+    next_request(c);
+}
+
+/* ---- what the upstream does ---- */
+
+void carrier_on_up_drained(struct carrier *c)
+{
+    if (c->state == CARRIER_SPLICED || (c->state == CARRIER_CARRYING && !c->request_complete))
+        peer_read_start(&c->peer);
+}
+
+void carrier_count_sign(struct carrier *c)
+{
+    if (c->target)
+        atomic_fetch_add_explicit(&c->target->n_signs, 1, memory_order_relaxed);
+}
+
+void carrier_on_up_lost(struct carrier *c)
+{
+    const char *why = c->target ? atomic_load(&c->target->why_down) : NULL;
+    /* It may be the cause: not once more. */
+    bool overrun = why && c->started_ns / 1000000 <= atomic_load(&c->target->limit_hit_ms);
+
+    if (c->answer_begun || c->state != CARRIER_CARRYING) {
+        carrier_close(c); /* only a cut tells the client that it has not got all */
+        return;
+    }
+    if (c->can_repeat && !overrun) {
+        (void)request_send_again(c); /* refuses by itself */
+        return;
+    }
+    carrier_answer(c, overrun ? 503 : 502, "The Worker '%s' %s before it answered.", c->hit.name,
+                   why ? why : "closed the connection");
+}
+
+/* ---- upgraded connections ---- */
+
+static void splice_to_upstream(struct carrier *c, const char *data, size_t len)
+{
+    if (!peer_send(&c->up->peer, data, len))
+        carrier_close(c);
+    else if (peer_is_full(&c->up->peer))
+        peer_read_stop(&c->peer);
+}
+
+void carrier_on_switch(struct carrier *c, const char *data, size_t len)
+{
+    if (c->state != CARRIER_SPLICED) {
+        carrier_move(c, CARRIER_SPLICED);
+        c->deadline_ms = 0;
+        peer_read_start(&c->peer);
+        if (c->pending.len)
+            splice_to_upstream(c, c->pending.ptr, c->pending.len);
+        buf_release(&c->pending);
+        if (len == 0 || c->state != CARRIER_SPLICED)
+            return;
+    }
+    if (!data) {
+        set_deadline(c, HALF_CLOSED_MS);
+        peer_end(&c->peer);
+        if (c->peer_done)
+            carrier_close(c);
+        return;
+    }
+    if (!peer_send(&c->peer, data, len))
+        carrier_close(c);
+    else if (peer_is_full(&c->peer))
+        peer_read_stop(&c->up->peer);
+}
+
+/* ---- what the client sends ---- */
+
+static int on_message_begin(llhttp_t *p)
+{
+    struct carrier *c = p->data;
+
+    head_clear(&c->head);
+    buf_clear(&c->out);
+    c->head_complete = c->request_complete = false;
+    c->answer_begun = c->is_head = false;
+    c->attempts = c->status = 0;
+    return 0;
+}
+
+static int on_url(llhttp_t *p, const char *at, size_t len)
+{
+    struct carrier *c = p->data;
+
+    return head_add_start(&c->head, at, len) ? 0 : HPE_USER;
+}
+
+static int on_header_field(llhttp_t *p, const char *at, size_t len)
+{
+    struct carrier *c = p->data;
+
+    return c->head_complete || head_add_name(&c->head, at, len) ? 0 : HPE_USER; /* trailers are dropped */
+}
+
+static int on_header_value(llhttp_t *p, const char *at, size_t len)
+{
+    struct carrier *c = p->data;
+
+    return c->head_complete || head_add_value(&c->head, at, len) ? 0 : HPE_USER;
+}
+
+static int on_headers_complete(llhttp_t *p)
+{
+    struct carrier *c = p->data;
+
+    c->head_complete = true;
+    c->keep_alive = llhttp_should_keep_alive(p);
+    c->is_http10 = p->http_major == 1 && p->http_minor == 0;
+    c->is_head = p->method == HTTP_HEAD;
+    c->chunked_body = p->flags & F_CHUNKED;
+    c->has_body = c->chunked_body || ((p->flags & F_CONTENT_LENGTH) && p->content_length > 0);
+    c->wants_upgrade = p->upgrade;
+    return c->has_body ? HPE_PAUSED : 0;
+}
+
+/* Framed for the upstream. */
+static int on_body(llhttp_t *p, const char *at, size_t len)
+{
+    struct carrier *c = p->data;
+
+    if (len == 0 || !c->up)
+        return 0;
+    if (c->chunked_body)
+        buf_printf(&c->out, "%zx\r\n", len);
+    buf_append(&c->out, at, len);
+    if (c->chunked_body)
+        buf_append(&c->out, "\r\n", 2);
+    return 0;
+}
+
+static int on_message_complete(llhttp_t *p)
+{
+    struct carrier *c = p->data;
+
+    c->request_complete = true;
+    if (c->chunked_body && c->up)
+        buf_append(&c->out, "0\r\n\r\n", 5);
+    return p->upgrade ? 0 : HPE_PAUSED;
+}
+
+static const llhttp_settings_t parser_settings = {
+    .on_message_begin = on_message_begin,
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
+};
+
+/* Sends the pieces of body that were read just now. */
+static void forward_body(struct carrier *c)
+{
+    if (c->out.len == 0 || !c->up || c->can_repeat)
+        return;
+    set_deadline(c, c->request_complete ? 0 : BODY_MS);
+    bool sent = peer_send(&c->up->peer, c->out.ptr, c->out.len);
+    buf_clear(&c->out);
+    if (!sent) {
+        /* Its answer may have come before it stopped reading; reading tells. */
+        return;
+    }
+    if (!c->request_complete && peer_is_full(&c->up->peer))
+        peer_read_stop(&c->peer);
+}
+
+static void refuse_head(struct carrier *c)
+{
+    c->keep_alive = c->request_complete = false;
+    c->hit = (struct directory_hit){ 0 };
+    c->target = NULL;
+    c->started_ns = 0;
+    if (c->head.too_large)
+        carrier_answer(c, 431, "The request head is larger than %d KiB or has more than %d headers.",
+                       CARRIER_MAX_HEAD_BYTES / 1024, CARRIER_MAX_HEADERS);
+    else
+        carrier_answer(c, 400, "The request is not valid HTTP/1.1.");
+}
+
+static void parse_failed(struct carrier *c)
+{
+    if (c->state == CARRIER_HEAD && !c->head_complete)
+        refuse_head(c);
+    else
+        carrier_close(c); /* a broken body: the Worker and the client both see a cut */
+}
+
+/* One call of the parser. True: there may be more to parse now. */
+static bool parse_step(struct carrier *c, const char **data, size_t *len)
+{
+    llhttp_errno_t code = llhttp_execute(&c->parser, *data, *len);
+    const char *stop = code == HPE_OK ? *data + *len : llhttp_get_error_pos(&c->parser);
+
+    *len -= (size_t)(stop - *data);
+    *data = stop;
+    if (code == HPE_PAUSED)
+        llhttp_resume(&c->parser);
+    else if (code == HPE_PAUSED_UPGRADE)
+        llhttp_resume_after_upgrade(&c->parser);
+    else if (code != HPE_OK) {
+        parse_failed(c);
+        return false;
+    }
+    if (c->state == CARRIER_HEAD && c->head_complete)
+        request_begin(c);
+    else
+        forward_body(c);
+    return code != HPE_OK && (c->state == CARRIER_IDLE || (c->state == CARRIER_CARRYING && !c->request_complete));
+}
+
+/* Takes bytes up to the end of a request; what is behind it waits for the answer. */
+static void parse(struct carrier *c, const char *data, size_t len)
+{
+    bool more = true;
+
+    c->parsing = true;
+    while (more && len > 0) {
+        if (c->state == CARRIER_IDLE) {
+            carrier_move(c, CARRIER_HEAD);
+            set_deadline(c, HEAD_MS);
+        }
+        more = parse_step(c, &data, &len);
+    }
+    c->parsing = false;
+    if (!len || c->state == CARRIER_CLOSED || c->state == CARRIER_LINGER)
+        return;
+    if (c->state == CARRIER_SPLICED)
+        splice_to_upstream(c, data, len);
+    else
+        buf_append(&c->pending, data, len);
+}
+
+static void take_end(struct carrier *c)
+{
+    c->peer_done = true;
+    if (c->state != CARRIER_SPLICED || !c->up) {
+        carrier_close(c); /* gone: nobody waits for an answer */
+        return;
+    }
+    set_deadline(c, HALF_CLOSED_MS);
+    peer_end(&c->up->peer);
+}
+
+static void on_read(struct peer *p, const char *data, ssize_t n)
+{
+    struct carrier *c = CONTAINER_OF(p, struct carrier, peer);
+    bool waits = c->state == CARRIER_ANSWERED || (c->state == CARRIER_CARRYING && c->request_complete);
+
+    if (n < 0) {
+        take_end(c);
+    } else if (c->state == CARRIER_SPLICED) {
+        splice_to_upstream(c, data, (size_t)n);
+    } else if (waits) {
+        buf_append(&c->pending, data, (size_t)n);
+        if (c->pending.len > PENDING_MAX)
+            peer_read_stop(p);
+    } else if (c->state != CARRIER_LINGER) {
+        parse(c, data, (size_t)n);
+    }
+}
+
+static void on_drained(struct peer *p)
+{
+    struct carrier *c = CONTAINER_OF(p, struct carrier, peer);
+
+    if (c->up)
+        peer_read_start(&c->up->peer);
+}
+
+static void on_broken(struct peer *p)
+{
+    carrier_close(CONTAINER_OF(p, struct carrier, peer));
+}
+
+/* ---- life ---- */
+
+void carrier_open(struct proxy_share *share, int fd)
+{
+    struct carrier *c = share->draining ? NULL : calloc(1, sizeof(*c));
+    socklen_t len = sizeof(c->address);
+
+    if (!c) {
+        (void)close(fd); /* no memory for it, or going down: the client sees a closed connection */
+        return;
+    }
+    c->share = share;
+    (void)getpeername(fd, (struct sockaddr *)&c->address, &len); /* stays AF_UNSPEC when the client left already */
+    c->peer.receive = share->receive;
+    c->peer.receive_cap = sizeof(share->receive);
+    c->peer.on_read = on_read;
+    c->peer.on_drained = on_drained;
+    c->peer.on_broken = on_broken;
+    c->peer.on_closed = on_closed;
+    llhttp_init(&c->parser, HTTP_REQUEST, &parser_settings);
+    c->parser.data = c;
+    c->next = share->carriers;
+    if (c->next)
+        c->next->prev = c;
+    share->carriers = c;
+    share->n_open++;
+    if (peer_open(&c->peer, &share->loop->uv, fd, true) != 0) {
+        carrier_close(c);
+        return;
+    }
+    set_deadline(c, IDLE_MS);
+    peer_read_start(&c->peer);
+}
+
+void carrier_drain(struct carrier *c)
+{
+    if (c->state == CARRIER_IDLE || c->state == CARRIER_HEAD || c->state == CARRIER_LINGER ||
+        c->state == CARRIER_SPLICED)
+        carrier_close(c);
+}
+
+static bool is_stalled(struct carrier *c, int64_t now)
+{
+    size_t queued = peer_queued(&c->peer);
+
+    if (queued == 0 || queued != c->stalled_bytes) {
+        c->stalled_bytes = queued;
+        c->stalled_since_ms = now;
+    }
+    return queued && now - c->stalled_since_ms > STALL_MS;
+}
+
+static void check_hold(struct carrier *c, int64_t now)
+{
+    if (c->state != CARRIER_CARRYING || c->answer_begun || !c->target || c->target->state == TARGET_UP)
+        return;
+    if (now - atomic_load(&c->target->down_since_ms) < HOLD_MS)
+        return;
+    const char *why = atomic_load(&c->target->why_down);
+    drop_upstream(c);
+    carrier_answer(c, 503, "The Worker '%s' %s and could not be started again yet.", c->hit.name,
+                   why ? why : "stopped");
+}
+
+void carrier_tick(struct carrier *c, int64_t now)
+{
+    if (c->state == CARRIER_CLOSED)
+        return;
+    if ((c->deadline_ms && now >= c->deadline_ms) || is_stalled(c, now)) {
+        carrier_close(c);
+        return;
+    }
+    check_hold(c, clock_mono_ns() / 1000000);
+}

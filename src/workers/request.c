@@ -1,0 +1,352 @@
+/* request.c - from a client's head to an upstream: who answers it, what is passed on, and the books about it. */
+#include "workers/carrier.h"
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "workers/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum { MAX_ATTEMPTS = 3 };
+
+/* ---- what the request is about ---- */
+
+struct aim {
+    struct slice target, path, host; /* target: path and query */
+    bool is_https;
+};
+
+/* "http://host/path" says its host itself. */
+static struct aim take_aim(const struct carrier *c)
+{
+    struct aim a = { .target = head_slice(&c->head, c->head.start), .host = head_find(&c->head, "host") };
+    static const char *const schemes[] = { "http://", "https://" };
+
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        if (!slice_starts_nocase(a.target, slice_cstr(schemes[i])))
+            continue;
+        struct slice rest = slice_from(a.target, strlen(schemes[i]));
+        const char *slash = memchr(rest.ptr, '/', rest.len);
+        a.host = slash ? slice_of(rest.ptr, (size_t)(slash - rest.ptr)) : rest;
+        a.target = slash ? slice_from(rest, a.host.len) : SLICE_LIT("/");
+    }
+    const char *mark = memchr(a.target.ptr, '?', a.target.len);
+    a.path = mark ? slice_of(a.target.ptr, (size_t)(mark - a.target.ptr)) : a.target;
+    a.is_https = slice_eq_nocase(head_find(&c->head, "x-forwarded-proto"), SLICE_LIT("https"));
+    return a;
+}
+
+static struct slice method_of(const struct carrier *c)
+{
+    return slice_cstr(llhttp_method_name((llhttp_method_t)c->parser.method));
+}
+
+/* ---- the books ---- */
+
+static void leave_target(struct carrier *c)
+{
+    struct target *t = TAKE_PTR(c->target);
+
+    if (!t)
+        return;
+    atomic_store(&t->last_end_ms, clock_mono_ns() / 1000000);
+    atomic_fetch_sub(&t->n_in_flight, 1);
+    target_unref(t);
+}
+
+/* Takes the reference. Counted before it is looked at again: a target that retires is left alone once nobody is in it. */
+static void enter_target(struct carrier *c, struct target *t)
+{
+    c->target = t;
+    atomic_fetch_add(&t->n_in_flight, 1);
+    atomic_fetch_add_explicit(&t->n_requests, 1, memory_order_relaxed);
+}
+
+void request_end(struct carrier *c)
+{
+    const struct proxy_options *opt = &c->share->proxy->opt;
+
+    leave_target(c);
+    by_hand_forget(c);
+    if (!opt->on_access || !c->started_ns)
+        return;
+    struct runtime_access access = {
+        .worker = slice_cstr(c->hit.name),
+        .method = method_of(c),
+        .target = take_aim(c).target,
+        .status = c->status,
+        .duration_ns = clock_mono_ns() - c->started_ns,
+    };
+    opt->on_access(opt->arg, &access);
+}
+
+/* ---- the head that goes on ---- */
+
+/* Written by us, or about this connection only. */
+static bool is_replaced(const struct carrier *c, struct slice name, bool to_dione)
+{
+    static const char *const ours[] = { "host",   "x-forwarded-for", "x-forwarded-proto", "cf-connecting-ip",
+                                        "expect", CONFIG_CF_HEADER,  "content-length" };
+
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        if (slice_eq_nocase(name, slice_cstr(ours[i])))
+            return true;
+    if (to_dione &&
+        (slice_eq_nocase(name, SLICE_LIT("authorization")) || slice_starts_nocase(name, SLICE_LIT("x-dione-")) ||
+         slice_starts_nocase(name, SLICE_LIT("x-d1-")) || slice_starts_nocase(name, SLICE_LIT("x-kv-"))))
+        return true;
+    return head_is_hop_by_hop(&c->head, name);
+}
+
+static void write_header(struct buf *b, const char *name, struct slice value)
+{
+    buf_append_cstr(b, name);
+    buf_append(b, ": ", 2);
+    buf_append_slice(b, value);
+    buf_append(b, "\r\n", 2);
+}
+
+static bool address_text(const struct carrier *c, char ret[INET6_ADDRSTRLEN])
+{
+    const struct sockaddr_in6 *v6 = (const void *)&c->address;
+    const struct sockaddr_in *v4 = (const void *)&c->address;
+
+    if (c->address.ss_family == AF_INET)
+        return inet_ntop(AF_INET, &v4->sin_addr, ret, INET6_ADDRSTRLEN) != NULL;
+    if (c->address.ss_family == AF_INET6)
+        return inet_ntop(AF_INET6, &v6->sin6_addr, ret, INET6_ADDRSTRLEN) != NULL;
+    return false;
+}
+
+/* A proxy on this machine (for TLS, as a rule) speaks for the client behind it. */
+static bool is_from_loopback(const struct carrier *c)
+{
+    const struct sockaddr_in6 *v6 = (const void *)&c->address;
+    const struct sockaddr_in *v4 = (const void *)&c->address;
+
+    if (c->address.ss_family == AF_INET)
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    return c->address.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+static void write_origin(struct carrier *c, struct buf *b, const struct aim *aim)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    struct slice own = address_text(c, text) ? slice_cstr(text) : SLICE_LIT("unknown");
+    bool trusted = is_from_loopback(c);
+    struct slice said = head_find(&c->head, "x-forwarded-for");
+    struct slice chain = said, first = trusted && said.len ? slice_trim(slice_cut(&chain, ',')) : own;
+    struct slice client = trusted ? head_find(&c->head, "cf-connecting-ip") : SLICE_NONE;
+
+    write_header(b, "CF-Connecting-IP", client.len ? client : first);
+    buf_append_cstr(b, "X-Forwarded-For: ");
+    if (said.len) {
+        buf_append_slice(b, said);
+        buf_append(b, ", ", 2);
+    }
+    buf_append_slice(b, own);
+    buf_append(b, "\r\n", 2);
+    write_header(b, "X-Forwarded-Proto", trusted && aim->is_https ? SLICE_LIT("https") : SLICE_LIT("http"));
+}
+
+/* request.cf: the few facts of Cloudflare's that are known here. */
+static void write_cf(struct carrier *c, struct buf *b)
+{
+    struct slice encoding = head_find(&c->head, "accept-encoding");
+
+    buf_append_cstr(b, CONFIG_CF_HEADER ": {\"httpProtocol\":");
+    json_write_cstr(b, c->is_http10 ? "HTTP/1.0" : "HTTP/1.1");
+    if (encoding.len) {
+        buf_append_cstr(b, ",\"clientAcceptEncoding\":");
+        json_write_text(b, encoding);
+    }
+    buf_append_cstr(b, "}\r\n");
+}
+
+static void write_framing(struct carrier *c, struct buf *b)
+{
+    struct slice length = head_find(&c->head, "content-length");
+
+    if (c->chunked_body)
+        buf_append_cstr(b, "Transfer-Encoding: chunked\r\n");
+    else if (length.ptr)
+        write_header(b, "Content-Length", length);
+    if (!c->wants_upgrade)
+        return;
+    write_header(b, "Connection", SLICE_LIT("Upgrade"));
+    write_header(b, "Upgrade", head_find(&c->head, "upgrade"));
+}
+
+static void write_head(struct carrier *c, const struct aim *aim, bool to_dione)
+{
+    struct buf *b = &c->out;
+    const struct head_reader *h = &c->head;
+
+    buf_clear(b);
+    buf_append_slice(b, method_of(c));
+    buf_append_char(b, ' ');
+    buf_append_slice(b, aim->target);
+    buf_append_cstr(b, " HTTP/1.1\r\n");
+    write_header(b, "Host", aim->host);
+    for (size_t i = 0; i < h->n_headers; i++) {
+        struct slice name = head_slice(h, h->headers[i].name);
+        if (is_replaced(c, name, to_dione))
+            continue;
+        buf_append_slice(b, name);
+        buf_append(b, ": ", 2);
+        buf_append_slice(b, head_slice(h, h->headers[i].value));
+        buf_append(b, "\r\n", 2);
+    }
+    write_origin(c, b, aim);
+    if (to_dione) {
+        buf_append_cstr(b, c->target->inject);
+        write_header(b, "x-dione-assets", slice_cstr(c->hit.assets_id));
+    } else {
+        write_cf(c, b);
+    }
+    write_framing(c, b);
+    buf_append(b, "\r\n", 2);
+}
+
+/* ---- whom it goes to ---- */
+
+static void refuse_unknown(struct carrier *c, const struct aim *aim)
+{
+    struct buf known = { 0 };
+    struct proxy *p = c->share->proxy;
+
+    directory_describe(p->opt.directory, p->port, &known);
+    carrier_answer(c, 404,
+                   "There is no Worker at '%.*s'. A Worker answers at http://NAME.localhost%s/ and under its routes. "
+                   "Deployed here:\n%s",
+                   (int)(aim->host.len > 200 ? 200 : aim->host.len), aim->host.ptr ? aim->host.ptr : "", p->port,
+                   known.len ? known.ptr : "  none yet\n");
+    buf_release(&known);
+}
+
+static bool goes_to_assets(struct carrier *c, const struct aim *aim)
+{
+    const struct proxy_options *opt = &c->share->proxy->opt;
+
+    if (!c->hit.assets_id[0] || !opt->binding)
+        return false;
+    if (!c->hit.target)
+        return true;
+    return opt->choose_asset &&
+           opt->choose_asset(opt->arg, slice_cstr(c->hit.assets_id), method_of(c), aim->path) == ASSET_SERVE;
+}
+
+/* False: answered. */
+static bool find_target(struct carrier *c, const struct aim *aim, bool *ret_to_dione)
+{
+    const struct proxy_options *opt = &c->share->proxy->opt;
+
+    c->hit = (struct directory_hit){ 0 };
+    if (!directory_find(opt->directory, opt->only_worker, aim->is_https, aim->host, aim->path, &c->hit)) {
+        refuse_unknown(c, aim);
+        return false;
+    }
+    struct target *t = TAKE_PTR(c->hit.target);
+    c->hit.target = t; /* looked at by goes_to_assets */
+    *ret_to_dione = goes_to_assets(c, aim);
+    c->hit.target = NULL;
+    if (*ret_to_dione) {
+        target_unref(t);
+        t = target_ref(opt->binding);
+    }
+    if (!t) {
+        carrier_answer(c, 503, "The Worker '%s' has neither a script nor assets.", c->hit.name);
+        return false;
+    }
+    enter_target(c, t);
+    return true;
+}
+
+/* ---- sending ---- */
+
+static void refuse_connection(struct carrier *c, int why)
+{
+    if (why == EAGAIN)
+        carrier_answer(c, 503, "The Worker '%s' has too many requests waiting.", c->hit.name);
+    else
+        carrier_answer(c, 502, "The Worker '%s' cannot be reached: %s.", c->hit.name, strerror(why));
+}
+
+static bool send_head(struct carrier *c, bool fresh)
+{
+    int why = 0;
+
+    c->attempts++;
+    c->up = upstream_take(c, fresh, &why);
+    if (!c->up) {
+        refuse_connection(c, why);
+        return false;
+    }
+    if (peer_send(&c->up->peer, c->out.ptr, c->out.len))
+        return true;
+    if (!fresh) { /* it was idle, and ended just now: nothing of the request has arrived */
+        c->up->carrier = NULL;
+        upstream_close(TAKE_PTR(c->up));
+        return send_head(c, true);
+    }
+    c->up->carrier = NULL;
+    upstream_close(TAKE_PTR(c->up));
+    refuse_connection(c, EPIPE);
+    return false;
+}
+
+/* The client waits for this before it sends a large body. */
+static void send_continue(struct carrier *c)
+{
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+    if (c->has_body && slice_eq_nocase(head_find(&c->head, "expect"), SLICE_LIT("100-continue")))
+        (void)peer_send(&c->peer, line, sizeof(line) - 1); /* a broken client shows at the next step */
+}
+
+static bool route_and_send(struct carrier *c, bool fresh)
+{
+    struct aim aim = take_aim(c);
+    bool to_dione;
+
+    if (!find_target(c, &aim, &to_dione))
+        return false;
+    write_head(c, &aim, to_dione);
+    return send_head(c, fresh);
+}
+
+void request_begin(struct carrier *c)
+{
+    bool is_safe = c->parser.method == HTTP_GET || c->parser.method == HTTP_HEAD || c->parser.method == HTTP_OPTIONS;
+
+    c->deadline_ms = 0;
+    c->started_ns = clock_mono_ns();
+    c->can_repeat = is_safe && !c->has_body && !c->wants_upgrade;
+    c->hit = (struct directory_hit){ 0 };
+    carrier_carry(c);
+    if (c->parser.method == HTTP_CONNECT) {
+        c->keep_alive = false;
+        carrier_answer(c, 405, "CONNECT is not for Workers.");
+        return;
+    }
+    if (c->share->proxy->opt.test_scheduled && by_hand_take(c, take_aim(c).target))
+        return;
+    if (!route_and_send(c, false))
+        return;
+    if (!c->can_repeat)
+        buf_clear(&c->out);
+    send_continue(c);
+}
+
+bool request_send_again(struct carrier *c)
+{
+    leave_target(c);
+    if (c->attempts >= MAX_ATTEMPTS) {
+        carrier_answer(c, 502, "The Worker '%s' ended before it answered, %d times.", c->hit.name, c->attempts);
+        return false;
+    }
+    return route_and_send(c, true);
+}
