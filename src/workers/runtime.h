@@ -33,14 +33,20 @@ struct runtime_access {
 struct runtime_options {
     struct loop *loops; /* of the server; must outlive the runtime */
     int n_loops;
-    const char *workerd;         /* the program; NULL: $DIONE_WORKERD, beside dione, deps/, PATH */
-    const char *listen;          /* "HOST:PORT"; NULL: 127.0.0.1:8787 once there is a Worker, or any free port */
-    const char *binding_socket;  /* Unix socket path of the server that bindings reach */
-    const char *binding_token;   /* good for everything there */
-    const char *binding_address; /* instead of the socket: "HOST:PORT" of another server (dione dev --remote) */
-    int64_t memory_limit_bytes;  /* of a Worker's process; 512 MiB */
-    int64_t cpu_limit_ms;        /* of busy time without a sign of life; 30 000 */
-    int64_t start_timeout_ms;    /* until a new process answers; 30 000 */
+    const char *run_dir;        /* a private folder with a short path, for sockets */
+    const char *workerd;        /* the program; NULL: $DIONE_WORKERD, beside dione, deps/, PATH */
+    const char *listen;         /* "HOST:PORT"; NULL: 127.0.0.1:8787 once there is a Worker, or any free port */
+    const char *binding_socket; /* Unix socket path of the server that bindings reach */
+    const char *binding_token;  /* good for everything there */
+    /* "HOST:PORT" of another server that has the databases and namespaces, and its token (dione dev --remote). */
+    const char *remote_address, *remote_token;
+    int64_t memory_limit_bytes; /* of a Worker's process; 512 MiB */
+    int64_t cpu_limit_ms;       /* of busy time without a sign of life; 30 000 */
+    int64_t start_timeout_ms;   /* until a new process answers; 30 000 */
+    int64_t linger_ms;  /* that a process replaced by a deploy lives after its last request, for waitUntil; 30 000 */
+    int64_t drain_ms;   /* that requests and WebSockets of a replaced process may go on; 300 000 */
+    bool allow_private; /* fetch() may reach private and loopback addresses (dione dev) */
+    bool always_tail; /* each event is kept and told (dione dev), at a cost for each request; else only while tailed */
     const char *only_worker; /* name of the Worker that answers on every host (dione dev); NULL: by host and route */
     bool test_scheduled;     /* GET /__scheduled and /cdn-cgi/handler/scheduled run a cron (dione dev) */
     void *arg;               /* of the hooks below */
@@ -104,14 +110,18 @@ struct runtime_tail;
 /*
  * From now on `on_event` gets each event of the Worker that passes the filters, as JSON text in the form that wrangler
  * tail reads; on the supervisor's thread, which it must not hold up. `filters`: the array of the tail API, such as
- * [{"outcome":["exception"]},{"sampling_rate":0.5}], or absent. NOTFOUND, INVALID.
+ * [{"outcome":["exception"]},{"sampling_rate":0.5}], or absent. NOTFOUND, INVALID. The first one blocks while the
+ * Worker's process is replaced by one that reports its events.
  */
 enum status runtime_tail_subscribe(struct runtime *rt, struct slice name, struct slice filters,
                                    void (*on_event)(void *arg, struct slice json), void *arg, struct runtime_tail **ret,
                                    struct error *err) MUST_CHECK;
 /* No call of on_event is under way or comes once this returns. Not from within on_event. NULL is fine. */
 void runtime_tail_unsubscribe(struct runtime_tail *t);
-/* Appends a JSON array of the last events, oldest first (at most 100 a Worker). NOTFOUND. */
+/*
+ * Appends a JSON array of the last events, oldest first (at most 100 a Worker): requests while it is tailed; crons, crashes
+ * and limits always. NOTFOUND.
+ */
 enum status runtime_tail_recent(struct runtime *rt, struct slice name, struct buf *ret_json,
                                 struct error *err) MUST_CHECK;
 

@@ -2,6 +2,8 @@
 #include "workers/spec.h"
 
 #include "base/clock.h"
+#include "workers/cron.h"
+#include "workers/route.h"
 
 enum { NAME_MAX_LEN = 63, MODULE_NAME_MAX_LEN = 512, BINDING_NAME_MAX_LEN = 128 };
 
@@ -105,6 +107,19 @@ static enum status check_bindings(const struct worker_spec *spec, struct error *
     return STATUS_OK;
 }
 
+static enum status check_triggers(const struct worker_spec *spec, struct error *err)
+{
+    enum status st = STATUS_OK;
+    struct cron cron;
+    struct route route;
+
+    for (size_t i = 0; i < spec->n_crons && st == STATUS_OK; i++)
+        st = cron_parse(spec->crons[i], &cron, err);
+    for (size_t i = 0; i < spec->n_routes && st == STATUS_OK; i++)
+        st = route_parse(spec->routes[i], &route, err);
+    return st;
+}
+
 enum status worker_spec_check(const struct worker_spec *spec, struct error *err)
 {
     if (!worker_name_is_valid(spec->name))
@@ -117,5 +132,70 @@ enum status worker_spec_check(const struct worker_spec *spec, struct error *err)
         st = check_date(spec->compatibility_date, err);
     if (st == STATUS_OK)
         st = check_bindings(spec, err);
+    if (st == STATUS_OK)
+        st = check_triggers(spec, err);
     return st;
+}
+
+/* ---- copies ---- */
+
+static bool copy_text(struct arena *a, struct slice *s)
+{
+    if (s->ptr)
+        *s = arena_copy(a, *s);
+    return s->ptr || s->len == 0;
+}
+
+static bool copy_texts(struct arena *a, const struct slice **texts, size_t n)
+{
+    struct slice *copies = arena_zalloc(a, (n + 1) * sizeof(*copies));
+    bool ok = copies != NULL;
+
+    for (size_t i = 0; ok && i < n; i++) {
+        copies[i] = (*texts)[i];
+        ok = copy_text(a, &copies[i]);
+    }
+    *texts = copies;
+    return ok;
+}
+
+static bool copy_modules(struct arena *a, struct worker_spec *spec)
+{
+    struct worker_module *copies = arena_zalloc(a, (spec->n_modules + 1) * sizeof(*copies));
+    bool ok = copies != NULL;
+
+    for (size_t i = 0; ok && i < spec->n_modules; i++) {
+        copies[i] = spec->modules[i];
+        ok = copy_text(a, &copies[i].name) && copy_text(a, &copies[i].path);
+    }
+    spec->modules = copies;
+    return ok;
+}
+
+static bool copy_bindings(struct arena *a, struct worker_spec *spec)
+{
+    struct worker_binding *copies = arena_zalloc(a, (spec->n_bindings + 1) * sizeof(*copies));
+    bool ok = copies != NULL;
+
+    for (size_t i = 0; ok && i < spec->n_bindings; i++) {
+        copies[i] = spec->bindings[i];
+        ok = copy_text(a, &copies[i].name) && copy_text(a, &copies[i].value) && copy_text(a, &copies[i].entrypoint) &&
+             copy_text(a, &copies[i].props);
+    }
+    spec->bindings = copies;
+    return ok;
+}
+
+struct worker_spec *worker_spec_copy(const struct worker_spec *spec, struct arena *a)
+{
+    struct worker_spec *copy = ARENA_NEW(a, struct worker_spec);
+
+    if (!copy)
+        return NULL;
+    *copy = *spec;
+    bool ok = copy_text(a, &copy->name) && copy_text(a, &copy->version_id) && copy_text(a, &copy->version_tag) &&
+              copy_text(a, &copy->compatibility_date) && copy_text(a, &copy->assets_id) && copy_modules(a, copy) &&
+              copy_bindings(a, copy) && copy_texts(a, &copy->compatibility_flags, copy->n_compatibility_flags) &&
+              copy_texts(a, &copy->crons, copy->n_crons) && copy_texts(a, &copy->routes, copy->n_routes);
+    return ok ? copy : NULL;
 }

@@ -8,7 +8,7 @@
 #ifndef DIONE_WORKERS_SPEC_H
 #define DIONE_WORKERS_SPEC_H
 
-#include "base/buf.h"
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/slice.h"
 
@@ -80,5 +80,8 @@ bool worker_name_is_valid(struct slice name);
  * INVALID says what is wrong and with which part.
  */
 enum status worker_spec_check(const struct worker_spec *spec, struct error *err) MUST_CHECK;
+
+/* Everything of `spec`, copied into the arena; NULL: it does not fit. */
+struct worker_spec *worker_spec_copy(const struct worker_spec *spec, struct arena *a) MUST_CHECK;
 
 #endif

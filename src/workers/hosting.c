@@ -1,0 +1,488 @@
+/* hosting.c - deployed Workers: how one version takes the place of another without a request lost. */
+#include "workers/hosting.h"
+
+#include "base/ids.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SPEC_MAX_BYTES = 64 << 20 };
+
+/* ---- the list ---- */
+
+static struct hosted *find_locked(struct runtime *rt, struct slice name)
+{
+    for (struct hosted *h = rt->hosted; h; h = h->next)
+        if (slice_eq(slice_cstr(h->name), name))
+            return h;
+    return NULL;
+}
+
+struct hosted *hosted_find(struct runtime *rt, struct slice name)
+{
+    pthread_mutex_lock(&rt->lock);
+    struct hosted *h = find_locked(rt, name);
+    if (h)
+        atomic_fetch_add(&h->refs, 1);
+    pthread_mutex_unlock(&rt->lock);
+    return h;
+}
+
+void hosted_unref(struct hosted *h)
+{
+    if (!h || atomic_fetch_sub(&h->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&h->deploy);
+    arena_release(&h->arena);
+    events_free(h->events);
+    target_unref(h->target);
+    free(h->crons);
+    free(h);
+}
+
+/* New, or the one that is there, with a reference and its deploy lock. */
+static struct hosted *hosted_obtain(struct runtime *rt, struct slice name)
+{
+    for (;;) {
+        pthread_mutex_lock(&rt->lock);
+        struct hosted *h = find_locked(rt, name);
+        if (!h) {
+            h = calloc(1, sizeof(*h));
+            if (!h)
+                abort(); /* a few hundred bytes, on behalf of an administrator */
+            h->rt = rt;
+            h->refs = 1;
+            memcpy(h->name, name.ptr, name.len);
+            h->events = events_new();
+            pthread_mutex_init(&h->deploy, NULL);
+            h->next = rt->hosted;
+            rt->hosted = h;
+        }
+        atomic_fetch_add(&h->refs, 1);
+        pthread_mutex_unlock(&rt->lock);
+        pthread_mutex_lock(&h->deploy);
+        if (!h->removed)
+            return h;
+        pthread_mutex_unlock(&h->deploy); /* went meanwhile */
+        hosted_unref(h);
+    }
+}
+
+/* Under its deploy lock. */
+static void hosted_remove(struct hosted *h)
+{
+    struct runtime *rt = h->rt;
+
+    h->removed = true;
+    pthread_mutex_lock(&rt->lock);
+    struct hosted **at = &rt->hosted;
+    while (*at != h)
+        at = &(*at)->next;
+    *at = h->next;
+    pthread_mutex_unlock(&rt->lock);
+    hosted_unref(h); /* the list's; the caller has its own */
+}
+
+static void release(struct hosted *h)
+{
+    pthread_mutex_unlock(&h->deploy);
+    hosted_unref(h);
+}
+
+/* ---- entrypoints that others call ---- */
+
+static struct wish *find_wish_locked(struct runtime *rt, struct slice worker, struct slice entrypoint)
+{
+    for (struct wish *w = rt->wishes; w; w = w->next)
+        if (slice_eq(slice_cstr(w->worker), worker) && slice_eq(slice_cstr(w->entrypoint), entrypoint))
+            return w;
+    return NULL;
+}
+
+/* True: it is new. */
+static bool wish_for(struct runtime *rt, struct slice worker, struct slice entrypoint)
+{
+    pthread_mutex_lock(&rt->lock);
+    bool is_new = !find_wish_locked(rt, worker, entrypoint);
+    if (is_new) {
+        struct wish *w = calloc(1, sizeof(*w) + entrypoint.len + 1);
+        if (!w)
+            abort(); /* as above */
+        memcpy(w->worker, worker.ptr, worker.len);
+        memcpy(w->entrypoint, entrypoint.ptr, entrypoint.len);
+        w->next = rt->wishes;
+        rt->wishes = w;
+    }
+    pthread_mutex_unlock(&rt->lock);
+    return is_new;
+}
+
+static void drop_wish(struct runtime *rt, struct slice worker, struct slice entrypoint)
+{
+    pthread_mutex_lock(&rt->lock);
+    struct wish **at = &rt->wishes, *w = find_wish_locked(rt, worker, entrypoint);
+    while (w && *at != w)
+        at = &(*at)->next;
+    if (w)
+        *at = w->next;
+    pthread_mutex_unlock(&rt->lock);
+    free(w);
+}
+
+/* The names point into wishes: those of a Worker stay as long as its deploy lock is held. */
+static size_t wishes_of(struct runtime *rt, const char *worker, struct slice *ret, size_t cap)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&rt->lock);
+    for (struct wish *w = rt->wishes; w && n < cap; w = w->next)
+        if (strcmp(w->worker, worker) == 0)
+            ret[n++] = slice_cstr(w->entrypoint);
+    pthread_mutex_unlock(&rt->lock);
+    return n;
+}
+
+/* ---- a new process ---- */
+
+enum status hosted_find_program(struct runtime *rt, struct error *err)
+{
+    enum status st = STATUS_OK;
+
+    pthread_mutex_lock(&rt->program_lock);
+    if (!rt->has_program) {
+        st = program_find(rt->opt.workerd, &rt->program, err);
+        rt->has_program = st == STATUS_OK;
+    }
+    pthread_mutex_unlock(&rt->program_lock);
+    return st;
+}
+
+struct instance_options hosting_instance_options(struct runtime *rt, const struct worker_spec *spec)
+{
+    const struct runtime_options *opt = &rt->opt;
+
+    return (struct instance_options){
+        .loop = rt->supervisor,
+        .n_loops = opt->n_loops,
+        .program = rt->program.path,
+        .run_dir = opt->run_dir,
+        .number = atomic_fetch_add(&rt->next_number, 1),
+        .name = spec->name,
+        .version = spec->version_id,
+        .memory_limit_bytes = spec->limits.memory_bytes ? spec->limits.memory_bytes : opt->memory_limit_bytes,
+        .cpu_limit_ms = spec->limits.cpu_ms ? spec->limits.cpu_ms : opt->cpu_limit_ms,
+        .start_timeout_ms = opt->start_timeout_ms,
+        .linger_ms = opt->linger_ms,
+        .drain_ms = opt->drain_ms,
+        .hooks = supervisor_hooks(rt),
+    };
+}
+
+struct config_options hosting_config_options(struct runtime *rt)
+{
+    const struct runtime_options *opt = &rt->opt;
+
+    return (struct config_options){
+        .binding_address = opt->remote_address ? opt->remote_address : rt->binding_address,
+        .binding_token = opt->remote_address ? opt->remote_token : opt->binding_token,
+        .assets_address = rt->binding_address,
+        .assets_token = opt->binding_token,
+        .run_dir = opt->run_dir,
+        .allow_private = opt->allow_private,
+    };
+}
+
+static enum status start(struct hosted *h, const struct worker_spec *spec, bool tails, const struct slice *entrypoints,
+                         size_t n, struct instance **ret, struct error *err)
+{
+    struct runtime *rt = h->rt;
+    struct instance_options opt = hosting_instance_options(rt, spec);
+    struct config_options config = hosting_config_options(rt);
+    struct instance *in;
+
+    opt.entrypoints = config.entrypoints = entrypoints;
+    opt.n_entrypoints = config.n_entrypoints = n;
+    enum status st = instance_new(&opt, &in, err);
+    if (st != STATUS_OK)
+        return st;
+    if (tails) {
+        token_new(in->mark);
+        config.tail_mark = in->mark;
+    }
+    config_write(&in->config, spec, &config);
+    st = supervisor_start_instance(rt, in, err);
+    if (st == STATUS_OK)
+        *ret = in;
+    return st;
+}
+
+/* ---- taking the place ---- */
+
+/* A second name for the socket, in one step: whoever connects gets the old one or the new one. */
+static void link_socket(struct runtime *rt, const char *path, struct slice name, struct slice entrypoint)
+{
+    char known[CONFIG_SOCKET_MAX], fresh[CONFIG_SOCKET_MAX + 8];
+
+    config_worker_socket(rt->opt.run_dir, name, entrypoint, known);
+    snprintf(fresh, sizeof(fresh), "%s.new", known);
+    (void)unlink(fresh); /* may be left by a failure */
+    if (link(path, fresh) != 0 || rename(fresh, known) != 0)
+        log_line(LOG_ERROR, "service bindings do not reach Worker %.*s: %s", SLICE_FMT(name), strerror(errno));
+}
+
+static void link_sockets(struct hosted *h, const struct instance *in, const struct slice *entrypoints, size_t n)
+{
+    link_socket(h->rt, in->target->path, slice_cstr(h->name), SLICE_NONE);
+    for (size_t i = 0; i < n; i++)
+        link_socket(h->rt, in->entry_paths[i], slice_cstr(h->name), entrypoints[i]);
+}
+
+static void unlink_sockets(struct hosted *h)
+{
+    struct slice entrypoints[PROCESS_MAX_SOCKETS];
+    size_t n = wishes_of(h->rt, h->name, entrypoints, PROCESS_MAX_SOCKETS);
+    char path[CONFIG_SOCKET_MAX];
+
+    config_worker_socket(h->rt->opt.run_dir, slice_cstr(h->name), SLICE_NONE, path);
+    (void)unlink(path); /* assets only: there is none */
+    for (size_t i = 0; i < n; i++) {
+        config_worker_socket(h->rt->opt.run_dir, slice_cstr(h->name), entrypoints[i], path);
+        (void)unlink(path);
+    }
+}
+
+/* Under the deploy lock: what the supervisor's crons and tails look at. */
+static void set_active(struct hosted *h, struct instance *in, bool tails)
+{
+    struct target *before;
+
+    h->instance = in;
+    h->tails = tails;
+    pthread_mutex_lock(&h->rt->lock);
+    before = h->target;
+    h->target = in ? target_ref(in->target) : NULL;
+    snprintf(h->cron_path, sizeof(h->cron_path), "%s", in ? in->cron_path : "");
+    pthread_mutex_unlock(&h->rt->lock);
+    target_unref(before);
+}
+
+static void retire_instance(struct hosted *h, struct instance *before)
+{
+    if (before)
+        supervisor_retire(h->rt, before);
+}
+
+static enum status parse_crons(const struct slice *texts, size_t n, struct hosted_cron **ret, struct error *err)
+{
+    struct hosted_cron *crons = calloc(n + 1, sizeof(*crons));
+    enum status st = crons ? STATUS_OK : error_set(err, STATUS_NOMEM, 0, "out of memory");
+
+    for (size_t i = 0; i < n && st == STATUS_OK; i++) {
+        st = cron_parse(texts[i], &crons[i].cron, err);
+        if (st == STATUS_OK)
+            memcpy(crons[i].text, texts[i].ptr, texts[i].len);
+    }
+    if (st != STATUS_OK) {
+        free(crons);
+        return st;
+    }
+    *ret = crons;
+    return STATUS_OK;
+}
+
+static void set_crons(struct hosted *h, struct hosted_cron *crons, size_t n)
+{
+    pthread_mutex_lock(&h->rt->lock);
+    struct hosted_cron *before = h->crons;
+    h->crons = crons;
+    h->n_crons = n;
+    pthread_mutex_unlock(&h->rt->lock);
+    free(before);
+}
+
+static bool wants_tails(const struct hosted *h)
+{
+    return h->rt->opt.always_tail || atomic_load(&h->n_tails) > 0;
+}
+
+/* Starts spec's process as the others want it. One that has lost an entrypoint is still good for its other callers. */
+static enum status start_for_all(struct hosted *h, const struct worker_spec *spec, bool tails, struct instance **ret,
+                                 struct error *err)
+{
+    struct slice entrypoints[PROCESS_MAX_SOCKETS];
+    size_t n = wishes_of(h->rt, h->name, entrypoints, PROCESS_MAX_SOCKETS - 2);
+    enum status st = start(h, spec, tails, entrypoints, n, ret, err);
+
+    if (st != STATUS_OK && n && err && strstr(err->msg, "entrypoint")) {
+        log_line(LOG_WARN, "Worker %s: %s", h->name, err->msg);
+        n = 0;
+        st = start(h, spec, tails, NULL, 0, ret, err);
+    }
+    if (st == STATUS_OK)
+        link_sockets(h, *ret, entrypoints, n);
+    return st;
+}
+
+enum status hosted_replace(struct hosted *h, struct error *err)
+{
+    struct target *before_target = NULL;
+    struct instance *in = NULL, *before = h->instance;
+    bool tails = wants_tails(h);
+
+    if (!before)
+        return STATUS_OK; /* no script */
+    enum status st = start_for_all(h, h->spec, tails, &in, err);
+    if (st == STATUS_OK)
+        st = directory_set_target(h->rt->directory, slice_cstr(h->name), in->target, &before_target, err);
+    if (st != STATUS_OK)
+        return st;
+    target_unref(before_target);
+    set_active(h, in, tails);
+    retire_instance(h, before);
+    return STATUS_OK;
+}
+
+/* ---- deploying ---- */
+
+/* Named exports that this Worker calls need their sockets at the others. */
+static enum status ask_for_entrypoints(struct runtime *rt, const struct worker_spec *spec, struct error *err)
+{
+    enum status st = STATUS_OK;
+
+    for (size_t i = 0; i < spec->n_bindings && st == STATUS_OK; i++) {
+        const struct worker_binding *b = &spec->bindings[i];
+        if (b->kind != BINDING_SERVICE || !b->entrypoint.len || slice_eq(b->value, spec->name) ||
+            !wish_for(rt, b->value, b->entrypoint))
+            continue;
+        struct hosted *other = hosted_find(rt, b->value);
+        if (!other)
+            continue; /* gets it when it is deployed */
+        pthread_mutex_lock(&other->deploy);
+        struct slice entrypoints[PROCESS_MAX_SOCKETS];
+        struct instance *in = NULL;
+        size_t n = wishes_of(rt, other->name, entrypoints, PROCESS_MAX_SOCKETS - 2);
+        /* Tried aside first, so that a name that does not exist is refused here. */
+        if (other->instance)
+            st = start(other, other->spec, false, entrypoints, n, &in, err);
+        if (in)
+            supervisor_retire(rt, in);
+        if (st == STATUS_OK)
+            st = hosted_replace(other, err);
+        else
+            IGNORE_RESULT(error_prefix(err, "The service binding '%.*s'", SLICE_FMT(b->name))); /* keeps the status */
+        if (st != STATUS_OK)
+            drop_wish(rt, b->value, b->entrypoint);
+        release(other);
+    }
+    return st;
+}
+
+static enum status put_in_place(struct hosted *h, const struct worker_spec *spec, struct error *err)
+{
+    struct hosted_cron *crons = NULL;
+    struct instance *in = NULL, *before = h->instance;
+    struct target *before_target = NULL;
+    struct arena arena;
+    bool tails = wants_tails(h);
+
+    arena_init(&arena, SPEC_MAX_BYTES);
+    struct worker_spec *copy = worker_spec_copy(spec, &arena);
+    enum status st = copy ? parse_crons(spec->crons, spec->n_crons, &crons, err)
+                          : error_set(err, STATUS_NOMEM, 0, "the Worker's settings are too large");
+    if (st == STATUS_OK && spec->n_modules)
+        st = start_for_all(h, copy, tails, &in, err);
+    if (st == STATUS_OK)
+        st = directory_put(h->rt->directory, copy, in ? in->target : NULL, &before_target, err);
+    if (st != STATUS_OK) {
+        if (in)
+            supervisor_retire(h->rt, in);
+        free(crons);
+        arena_release(&arena);
+        return st;
+    }
+    target_unref(before_target);
+    arena_release(&h->arena);
+    h->arena = arena;
+    h->spec = copy;
+    set_crons(h, crons, spec->n_crons);
+    set_active(h, in, tails);
+    retire_instance(h, before);
+    return STATUS_OK;
+}
+
+enum status runtime_deploy(struct runtime *rt, const struct worker_spec *spec, struct error *err)
+{
+    enum status st = worker_spec_check(spec, err);
+
+    if (st == STATUS_OK && spec->n_modules)
+        st = hosted_find_program(rt, err);
+    if (st == STATUS_OK && spec->n_modules)
+        st = flags_check(rt, spec, err);
+    if (st == STATUS_OK)
+        st = ask_for_entrypoints(rt, spec, err);
+    struct error own;
+    if (st == STATUS_OK)
+        st = listening_ensure(rt, err ? err : &own);
+    if (st != STATUS_OK)
+        return st;
+    struct hosted *h = hosted_obtain(rt, spec->name);
+    st = put_in_place(h, spec, err);
+    if (!h->spec)
+        hosted_remove(h); /* its first deploy failed */
+    release(h);
+    return st;
+}
+
+enum status runtime_remove(struct runtime *rt, struct slice name, struct error *err)
+{
+    struct hosted *h = hosted_find(rt, name);
+    struct target *before = NULL;
+
+    if (!h)
+        return error_set(err, STATUS_NOTFOUND, 0, "There is no Worker called '%.*s'", SLICE_FMT(name));
+    pthread_mutex_lock(&h->deploy);
+    struct instance *in = h->instance;
+    enum status st = directory_remove(rt->directory, name, &before, err);
+    target_unref(before);
+    if (!h->removed) {
+        unlink_sockets(h);
+        set_active(h, NULL, false);
+        set_crons(h, NULL, 0);
+        retire_instance(h, in);
+        hosted_remove(h);
+    }
+    release(h);
+    return st;
+}
+
+enum status runtime_set_crons(struct runtime *rt, struct slice name, const struct slice *crons, size_t n,
+                              struct error *err)
+{
+    struct hosted_cron *parsed;
+    struct hosted *h = hosted_find(rt, name);
+
+    if (!h)
+        return error_set(err, STATUS_NOTFOUND, 0, "There is no Worker called '%.*s'", SLICE_FMT(name));
+    enum status st = parse_crons(crons, n, &parsed, err);
+    if (st == STATUS_OK)
+        set_crons(h, parsed, n);
+    hosted_unref(h);
+    return st;
+}
+
+void hosting_clear(struct runtime *rt)
+{
+    while (rt->hosted) {
+        struct hosted *h = rt->hosted;
+        rt->hosted = h->next;
+        hosted_unref(h);
+    }
+    while (rt->wishes) {
+        struct wish *w = rt->wishes;
+        rt->wishes = w->next;
+        free(w);
+    }
+}
