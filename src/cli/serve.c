@@ -15,7 +15,7 @@
 struct serve_options {
     struct server_options server;
     bool help, quiet;
-    int64_t max_body_mib;
+    int64_t max_body_mib, worker_memory_mib;
 };
 
 #define FIELD(name) offsetof(struct serve_options, name)
@@ -32,6 +32,13 @@ static const struct option_row table[] = {
     { "max-body", 0, OPT_INT, FIELD(max_body_mib), "MIB", "largest JSON body (default 100)", 1, 4096 },
     { "max-database-size", 0, OPT_INT, FIELD(server.max_database_bytes), "BYTES",
       "size limit of each database (default 10000000000)", 1 << 20, 1LL << 46 },
+    { "workers-listen", 0, OPT_TEXT, FIELD(server.workers_listen), "HOST:PORT",
+      "address at which Workers answer (default 127.0.0.1:8787 once there is one)", 0, 0 },
+    { "worker-memory", 0, OPT_INT, FIELD(worker_memory_mib), "MIB", "limit of each Worker's process (default 512)", 64,
+      1 << 20 },
+    { "worker-cpu", 0, OPT_INT, FIELD(server.worker_cpu_ms), "MS",
+      "processor time a Worker may take without any answer moving (default 30000)", 100, 3600000 },
+    { "workerd", 0, OPT_TEXT, FIELD(server.workerd), "PATH", "the program that runs Workers (default: found)", 0, 0 },
     { "allow-plaintext", 0, OPT_FLAG, FIELD(server.allow_plaintext), NULL, "listen beyond loopback without TLS", 0, 0 },
     { "quiet", 'q', OPT_FLAG, FIELD(quiet), NULL, "print nothing but the ready line and errors", 0, 0 },
     { "help", 'h', OPT_FLAG, FIELD(help), NULL, "this text", 0, 0 },
@@ -99,6 +106,8 @@ static bool read_options(int argc, char **argv, struct serve_options *opt, struc
     if (!opt->server.listen)
         opt->server.listen = "127.0.0.1:8310";
     opt->server.max_body_bytes = opt->max_body_mib << 20;
+    opt->server.worker_memory_bytes = opt->worker_memory_mib << 20;
+    opt->server.runs_workers = true;
     opt->server.token = getenv("DIONE_TOKEN");
     if (opt->server.token && !*opt->server.token)
         opt->server.token = NULL;

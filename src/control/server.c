@@ -10,6 +10,7 @@
 #include "http/server.h"
 #include "kv/kv.h"
 #include "store/transfers.h"
+#include "workers/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,7 @@ struct server {
     char token[TOKEN_SECRET_MAX + 1];
     struct upkeep *upkeep;
     char url[300];
+    struct runtime *runtime;
     struct run_dir run_dir;
     char binding_socket[RUN_DIR_MAX + 16];
     bool is_new, announced;
@@ -197,6 +199,26 @@ static enum status start_listening(struct server *s, struct error *err)
     return STATUS_OK;
 }
 
+/* What Workers need of us is there by now. */
+static enum status start_workers(struct server *s, struct error *err)
+{
+    struct runtime_options opt = {
+        .loops = s->loops,
+        .n_loops = s->n_loops,
+        .run_dir = s->run_dir.path,
+        .workerd = s->opt.workerd,
+        .listen = s->opt.workers_listen,
+        .binding_socket = s->binding_socket,
+        .binding_token = s->api.binding_token,
+        .memory_limit_bytes = s->opt.worker_memory_bytes,
+        .cpu_limit_ms = s->opt.worker_cpu_ms,
+    };
+
+    if (!s->opt.runs_workers || !s->binding_socket[0])
+        return STATUS_OK;
+    return runtime_open(&opt, &s->runtime, err);
+}
+
 static enum status start_parts(struct server *s, struct error *err)
 {
     size_t files = raise_file_limit();
@@ -225,7 +247,8 @@ static enum status start_parts(struct server *s, struct error *err)
     token_new(s->api.binding_token);
     kv_start_sweeping(s->api.kv, &s->loops[0]);
     start_http(s, files);
-    return start_listening(s, err);
+    st = start_listening(s, err);
+    return st == STATUS_OK ? start_workers(s, err) : st;
 }
 
 enum status server_start(const struct server_options *opt, struct server **ret, struct error *err)
@@ -277,6 +300,11 @@ struct loop *server_loops(struct server *s, int *ret_n)
     return s->loops;
 }
 
+struct runtime *server_runtime(const struct server *s)
+{
+    return s->runtime;
+}
+
 bool server_is_new(const struct server *s)
 {
     return s->is_new;
@@ -307,6 +335,7 @@ void server_stop(struct server *s)
     }
     if (s->api.transfers)
         transfers_cancel_all(s->api.transfers);
+    runtime_drain(s->runtime, DRAIN_MS); /* its requests still use the bindings */
     if (s->http)
         http_server_drain(s->http, DRAIN_MS);
     upkeep_stop(s->upkeep);
@@ -316,6 +345,7 @@ void server_stop(struct server *s)
         store_drain(s->api.store);
     if (s->loops)
         loops_stop(s->loops, s->n_loops);
+    runtime_close(s->runtime);
     if (s->api.store)
         store_collect(s->api.store);
     upkeep_finish(s->upkeep);

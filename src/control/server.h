@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct loop;
+struct runtime;
 struct server;
 
 /* Zero means the default. */
@@ -25,6 +26,11 @@ struct server_options {
     int64_t max_body_bytes;       /* 100 MiB */
     int64_t max_result_bytes;     /* 256 MiB */
     int64_t max_database_bytes;   /* 10 GB */
+    bool runs_workers;            /* those that are deployed; needs `listen` */
+    const char *workers_listen;   /* "HOST:PORT" of their public listener; NULL: as runtime.h has it */
+    const char *workerd;          /* the program; NULL: found */
+    int64_t worker_memory_bytes;  /* of each Worker's process; 512 MiB */
+    int64_t worker_cpu_ms;        /* 30000, as runtime.h has it */
 };
 
 /* Starts everything; returns once it accepts. BUSY: another process has the data directory. Main thread. */
@@ -42,6 +48,8 @@ const char *server_binding_token(const struct server *s);
 const char *server_run_dir(const struct server *s);
 /* Its event loops, for what else runs on them. They end in server_stop. */
 struct loop *server_loops(struct server *s, int *ret_n);
+/* What runs its Workers; NULL: it runs none. */
+struct runtime *server_runtime(const struct server *s);
 /* Whether the data directory was made just now. */
 bool server_is_new(const struct server *s);
 /* One end of a stream socket whose other end the server serves: speaks HTTP/1.1. -1: errno says why. */
