@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 
-import { startServer } from "../lib/server.mjs";
+import { ok, startServer } from "../lib/server.mjs";
 import { bindingSocket, fixture, startWorkerd } from "../lib/workerd.mjs";
 
 // Of D1's meta and of exec's result. What is left must be equal.
@@ -104,4 +104,10 @@ test("env.DB does what it does on Cloudflare's runtime", async () => {
   const modules = await fixture("d1.js");
   const { uuid } = await server.create();
   compare("d1", await onDione(modules, { d1: { DB: uuid } }), await onMiniflare(modules, { d1Databases: { DB: "db" } }));
+});
+
+test("env.KV does what it does on Cloudflare's runtime", async () => {
+  const modules = await fixture("kv.js");
+  const namespace = ok(await server.account("POST", "/storage/kv/namespaces", { json: { title: "differential" } }));
+  compare("kv", await onDione(modules, { kv: { KV: namespace.id } }), await onMiniflare(modules, { kvNamespaces: { KV: "kv" } }));
 });
