@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "cli/d1.h"
+#include "cli/dev.h"
 #include "cli/kv.h"
 #include "cli/remote_worker.h"
 #include "cli/serve.h"
@@ -20,9 +21,19 @@ static const struct command serve_command = {
 };
 
 static const struct command *const commands[] = {
-    &serve_command,         &d1_command,          &kv_command,       &deploy_command,
-    &versions_command,      &deployments_command, &rollback_command, &secret_command,
-    &worker_delete_command, &shell_command,       &token_command,    NULL,
+    &serve_command,
+    &dev_command,
+    &d1_command,
+    &kv_command,
+    &deploy_command,
+    &versions_command,
+    &deployments_command,
+    &rollback_command,
+    &secret_command,
+    &worker_delete_command,
+    &shell_command,
+    &token_command,
+    NULL,
 };
 
 static const struct command root = {

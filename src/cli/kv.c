@@ -271,7 +271,7 @@ static enum status check_choice(const struct kv_options *o, struct error *err)
     return STATUS_OK;
 }
 
-static enum status find(const struct kv_options *o, struct session *s, struct kv_target *ret, struct error *err)
+enum status kv_target_find(const struct kv_options *o, struct session *s, struct kv_target *ret, struct error *err)
 {
     if (o->title)
         return kv_target_find_title(s, slice_cstr(o->title), ret, err);
@@ -301,7 +301,7 @@ enum status kv_target_open(const struct kv_options *o, struct session *s, struct
     if (st == STATUS_OK)
         st = session_open(&o->common, is_configured(o), NULL, s, err);
     if (st == STATUS_OK)
-        st = find(o, s, ret, err);
+        st = kv_target_find(o, s, ret, err);
     return st;
 }
 

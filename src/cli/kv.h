@@ -51,6 +51,9 @@ struct kv_target {
  */
 enum status kv_target_open(const struct kv_options *o, struct session *s, struct kv_target *ret,
                            struct error *err) MUST_CHECK;
+/* The same in a session that is open. Exactly one of binding, namespace_id and title is set. */
+enum status kv_target_find(const struct kv_options *o, struct session *s, struct kv_target *ret,
+                           struct error *err) MUST_CHECK;
 /* By its title, in a session that is open. NOTFOUND: there is none. */
 enum status kv_target_find_title(struct session *s, struct slice title, struct kv_target *ret,
                                  struct error *err) MUST_CHECK;

@@ -242,7 +242,8 @@ static enum status read_main(struct project *p, const struct project_options *op
                          p->config.path ? p->config.path : "no wrangler.jsonc or wrangler.toml here",
                          p->config.path ? " names neither" : " that names",
                          p->config.path ? "" : ", and no file was given");
-    if (p->main.len && access(p->main.ptr, R_OK) != 0)
+    bool is_made = json_get_text(config_get(&p->config, "build"), "command").len > 0; /* by that command, perhaps */
+    if (p->main.len && !is_made && access(p->main.ptr, R_OK) != 0)
         return error_errno(err, errno, "cannot read the Worker's entry file %.*s", SLICE_FMT(p->main));
     return STATUS_OK;
 }
@@ -262,6 +263,22 @@ static enum status take_map(struct project *p, const char *key, const struct jso
     return STATUS_OK;
 }
 
+static enum status read_build_watch(struct project *p, const struct json *dirs, struct error *err)
+{
+    const struct json fallback = { .type = JSON_STRING, .text = SLICE_LIT("src") };
+    const struct json *first = !dirs || dirs->type == JSON_NULL ? &fallback : dirs;
+
+    if (first->type == JSON_ARRAY)
+        first = first->child;
+    p->build_watch = project_alloc(p, (dirs ? dirs->n : 0) + 1, sizeof(*p->build_watch));
+    for (const struct json *d = first; d; d = dirs && dirs->type == JSON_ARRAY ? d->next : NULL) {
+        if (d->type != JSON_STRING)
+            return project_invalid(p, err, "'build.watch_dir' must be a path or a list of paths");
+        p->build_watch[p->n_build_watch++] = project_path(p, p->folder, d->text);
+    }
+    return STATUS_OK;
+}
+
 static enum status read_build(struct project *p, struct error *err)
 {
     const struct json *build = config_get(&p->config, "build");
@@ -272,7 +289,7 @@ static enum status read_build(struct project *p, struct error *err)
         return project_invalid(p, err, "'build' must be an object");
     p->build_command = json_get_text(build, "command");
     p->build_cwd = project_path(p, p->folder, json_get_text(build, "cwd"));
-    return STATUS_OK;
+    return read_build_watch(p, json_get(build, "watch_dir"), err);
 }
 
 static enum status read_bundling(struct project *p, const struct project_options *opt, struct error *err)

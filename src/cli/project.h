@@ -76,6 +76,8 @@ struct project {
     const struct json *alias;              /* the same */
     struct slice tsconfig;                 /* absent: esbuild looks for one */
     struct slice build_command, build_cwd; /* absent: none */
+    struct slice *build_watch;             /* what the build command works on: src, unless the configuration says */
+    size_t n_build_watch;
     bool minify, no_bundle, keep_names;
     struct option_list cli_define, cli_alias; /* borrowed from the options */
     struct slice secrets_file;                /* where the secrets came from; absent: there are none */
