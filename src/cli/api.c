@@ -104,6 +104,11 @@ const char *api_token(const struct api *api)
     return api->backend.token;
 }
 
+bool api_is_in_process(const struct api *api)
+{
+    return api->backend.server != NULL;
+}
+
 const char *api_place(const struct api *api)
 {
     return api->backend.place;

@@ -33,6 +33,8 @@ struct server;
 enum status api_open(const struct api_options *opt, struct api **ret, struct error *err) MUST_CHECK;
 /* Ends a local server and waits for it. NULL is fine. */
 void api_close(struct api *api);
+/* Whether the server is in this process, so that nobody else reaches it. */
+bool api_is_in_process(const struct api *api);
 /* "remote http://...", "local ./data": for remarks. */
 const char *api_place(const struct api *api);
 

@@ -21,19 +21,9 @@ static const struct command serve_command = {
 };
 
 static const struct command *const commands[] = {
-    &serve_command,
-    &dev_command,
-    &d1_command,
-    &kv_command,
-    &deploy_command,
-    &versions_command,
-    &deployments_command,
-    &rollback_command,
-    &secret_command,
-    &worker_delete_command,
-    &shell_command,
-    &token_command,
-    NULL,
+    &serve_command,  &dev_command,  &deploy_command,        &versions_command, &deployments_command, &rollback_command,
+    &secret_command, &tail_command, &worker_delete_command, &d1_command,       &kv_command,          &shell_command,
+    &token_command,  NULL,
 };
 
 static const struct command root = {

@@ -17,7 +17,8 @@ static const struct {
     { "curl_easy_reset", &lib.easy_reset },         { "curl_easy_setopt", &lib.easy_setopt },
     { "curl_easy_perform", &lib.easy_perform },     { "curl_easy_getinfo", &lib.easy_getinfo },
     { "curl_easy_strerror", &lib.easy_strerror },   { "curl_slist_append", &lib.slist_append },
-    { "curl_slist_free_all", &lib.slist_free_all },
+    { "curl_slist_free_all", &lib.slist_free_all }, { "curl_easy_send", &lib.easy_send },
+    { "curl_easy_recv", &lib.easy_recv },
 };
 
 static enum status open_library(struct error *err)
