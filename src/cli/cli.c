@@ -16,7 +16,7 @@
 
 static const struct command serve_command = {
     .name = "serve",
-    .summary = "Serve databases over HTTP",
+    .summary = "Serve databases, KV namespaces and Workers",
     .run_raw = serve_main,
 };
 
@@ -28,7 +28,7 @@ static const struct command *const commands[] = {
 
 static const struct command root = {
     .name = "dione",
-    .summary = "Dione: SQLite databases over Cloudflare D1's API, on your own machine",
+    .summary = "Dione: Cloudflare's D1, KV and Workers on your own machine",
     .subcommands = commands,
     .notes = "`dione --version` prints the versions of Dione and of the SQLite inside.",
 };
