@@ -10,7 +10,7 @@
 #include "http/server.h"
 #include "kv/kv.h"
 #include "store/transfers.h"
-#include "workers/runtime.h"
+#include "workers/workers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -216,7 +216,12 @@ static enum status start_workers(struct server *s, struct error *err)
 
     if (!s->opt.runs_workers || !s->binding_socket[0])
         return STATUS_OK;
-    return runtime_open(&opt, &s->runtime, err);
+    enum status st = runtime_open(&opt, &s->runtime, err);
+    if (st == STATUS_OK)
+        st = workers_open(&s->api, s->runtime, &s->api.workers, err);
+    if (st == STATUS_OK)
+        workers_start(s->api.workers);
+    return st;
 }
 
 static enum status start_parts(struct server *s, struct error *err)
