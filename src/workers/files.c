@@ -48,7 +48,7 @@ static enum status sync_folder(const char *path, struct error *err)
     return fd >= 0 && fsync(fd) == 0 ? STATUS_OK : error_errno(err, errno, "cannot sync %s", path);
 }
 
-enum status folder_make(const char *path, struct error *err)
+enum status worker_folder_make(const char *path, struct error *err)
 {
     return mkdir(path, 0700) == 0 || errno == EEXIST ? STATUS_OK : error_errno(err, errno, "cannot create %s", path);
 }
@@ -70,7 +70,7 @@ static enum status write_synced(const char *path, struct slice bytes, struct err
     return fsync(fd) == 0 ? STATUS_OK : error_errno(err, errno, "cannot write %s", path);
 }
 
-enum status file_write(const char *folder, const char *name, struct slice bytes, struct error *err)
+enum status worker_file_write(const char *folder, const char *name, struct slice bytes, struct error *err)
 {
     char path[PATH_BYTES], temporary[PATH_BYTES], id[UUID_LEN + 1];
 
@@ -85,7 +85,7 @@ enum status file_write(const char *folder, const char *name, struct slice bytes,
     return st == STATUS_OK ? sync_folder(folder, err) : st;
 }
 
-enum status file_read(const char *path, char **ret_bytes, size_t *ret_len, struct error *err)
+enum status worker_file_read(const char *path, char **ret_bytes, size_t *ret_len, struct error *err)
 {
     int fd CLEANUP(close_fd) = open(path, O_RDONLY | O_CLOEXEC);
     struct stat info;
@@ -221,9 +221,9 @@ enum status version_files_write(const char *root, struct slice worker, struct sl
     path_of(final, "%s/%.*s", parent, SLICE_FMT(id));
     if (like)
         path_of(source, "%s/%.*s", parent, SLICE_FMT(*like));
-    enum status st = folder_make(parent, err);
+    enum status st = worker_folder_make(parent, err);
     if (st == STATUS_OK)
-        st = folder_make(folder, err);
+        st = worker_folder_make(folder, err);
     if (st == STATUS_OK)
         st = fill_folder(folder, files, n, like ? source : NULL, err);
     if (st == STATUS_OK && rename(folder, final) != 0)

@@ -154,7 +154,7 @@ static enum status add_part(struct blocking_call *call, const char *folder, cons
                  file = json_get_text(module, "file");
 
     snprintf(path, sizeof(path), "%s/%.*s", folder, SLICE_FMT(file));
-    enum status st = file_read(path, &bytes, &len, &call->err);
+    enum status st = worker_file_read(path, &bytes, &len, &call->err);
     if (st != STATUS_OK)
         return st;
     if (!alone) {

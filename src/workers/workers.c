@@ -264,7 +264,7 @@ static enum status make_root(struct workers *w, struct error *err)
     struct buf path CLEANUP(buf_release) = { 0 };
 
     buf_printf(&path, "%s/workers", store_dir(w->api->store));
-    enum status st = folder_make(path.ptr, err);
+    enum status st = worker_folder_make(path.ptr, err);
     if (st != STATUS_OK)
         return st;
     w->root = realpath(path.ptr, NULL);
