@@ -26,6 +26,7 @@
     X(EXISTS,       "name already in use",            400,  7502)                                  \
     X(LIMIT,        "limit reached",                  400,  7406)                                  \
     X(WORKER,       "Worker not found",               404,  10007)                                 \
+    X(NOSERVICE,    "Worker not found",               404,  10090)                                 \
     X(VERSION,      "Worker version not found",       404,  100146)                                \
     X(SCRIPT,       "script is invalid",              400,  10021)                                 \
     X(SCRIPTNAME,   "Worker name is invalid",         400,  10016)                                 \

@@ -1,6 +1,7 @@
 /* bindings.c - see bindings.h. Texts and codes follow Cloudflare's where they are known. */
 #include "workers/bindings.h"
 
+#include "kv/kv.h"
 #include "workers/document.h"
 
 /* Being written: the array, and which names are in it. */
@@ -75,8 +76,33 @@ static enum status put_sealed(struct writer *w, struct slice name, struct slice 
     return STATUS_OK;
 }
 
+/* As it was stored. */
+static void put_stored(struct writer *w, struct slice name, const struct json *stored)
+{
+    struct buf *to = w->to;
+
+    buf_append_cstr(to, w->n++ ? ",{\"name\":" : "{\"name\":");
+    json_write_text(to, name);
+    for (const struct json *m = stored->child; m; m = m->next) {
+        if (slice_eq(m->key, SLICE_LIT("name")))
+            continue;
+        buf_append_char(to, ',');
+        json_write_text(to, m->key);
+        buf_append_char(to, ':');
+        json_write_value(to, m);
+    }
+    buf_append_char(to, '}');
+}
+
 static enum status put_secret(struct writer *w, struct slice name, const struct json *b, struct error *err)
 {
+    const struct json *stored = w->rules->base ? document_binding(w->rules->base, name) : NULL;
+
+    /* Without a text: as it is. So older clients send those that they do not change. */
+    if (!json_get(b, "text") && document_is_secret(stored)) {
+        put_stored(w, name, stored);
+        return STATUS_OK;
+    }
     if (!json_is(json_get(b, "text"), JSON_STRING))
         return invalid(err, name, "of type secret_text must have a `text`");
     return put_sealed(w, name, json_get_text(b, "text"), err);
@@ -105,6 +131,10 @@ static enum status put_kv(struct writer *w, struct slice name, const struct json
 
     if (!id.len)
         return invalid(err, name, "of type kv_namespace must have a `namespace_id`");
+    struct kv_namespace *ns = kv_find(w->rules->api->kv, id);
+    if (!ns)
+        return error_set(err, STATUS_KVBINDING, 0, "KV namespace '%.*s' not found.", SLICE_FMT(id));
+    kv_namespace_unref(ns);
     open_object(w, name, "kv_namespace");
     put_text(w, "namespace_id", id);
     buf_append_char(w->to, '}');
@@ -176,24 +206,6 @@ static enum status put_bare(struct writer *w, struct slice name, const struct js
     put_text(w, "type", json_get_text(b, "type"));
     buf_append_char(w->to, '}');
     return STATUS_OK;
-}
-
-/* As it was stored. */
-static void put_stored(struct writer *w, struct slice name, const struct json *stored)
-{
-    struct buf *to = w->to;
-
-    buf_append_cstr(to, w->n++ ? ",{\"name\":" : "{\"name\":");
-    json_write_text(to, name);
-    for (const struct json *m = stored->child; m; m = m->next) {
-        if (slice_eq(m->key, SLICE_LIT("name")))
-            continue;
-        buf_append_char(to, ',');
-        json_write_text(to, m->key);
-        buf_append_char(to, ':');
-        json_write_value(to, m);
-    }
-    buf_append_char(to, '}');
 }
 
 /* A secret is sealed for its name: under another one it is sealed again. */

@@ -259,11 +259,15 @@ void scripts_list(struct http_request *req)
 
 /* ---- the same Worker as "service" and as "worker" ---- */
 
+/* Older clients know an absent one by this code alone. */
 static enum status work_service(struct blocking_call *call)
 {
     struct worker *w;
     enum status st = call_worker(call, &w);
 
+    if (st == STATUS_WORKER)
+        return error_set(&call->err, STATUS_NOSERVICE, 0, "This Worker does not exist on your account: %.*s",
+                         SLICE_FMT(call->req->params[1]));
     if (st != STATUS_OK)
         return st;
     struct buf *b = &call->result;
