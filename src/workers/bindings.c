@@ -96,13 +96,6 @@ static void put_stored(struct writer *w, struct slice name, const struct json *s
 
 static enum status put_secret(struct writer *w, struct slice name, const struct json *b, struct error *err)
 {
-    const struct json *stored = w->rules->base ? document_binding(w->rules->base, name) : NULL;
-
-    /* Without a text: as it is. So older clients send those that they do not change. */
-    if (!json_get(b, "text") && document_is_secret(stored)) {
-        put_stored(w, name, stored);
-        return STATUS_OK;
-    }
     if (!json_is(json_get(b, "text"), JSON_STRING))
         return invalid(err, name, "of type secret_text must have a `text`");
     return put_sealed(w, name, json_get_text(b, "text"), err);
@@ -270,6 +263,11 @@ static enum status put_binding(struct writer *w, const struct json *b, struct er
             return error_set(err, STATUS_TAKEN, 0,
                              "Binding name '%.*s' already in use. Please use a different name and try again.",
                              SLICE_FMT(name));
+    const struct json *stored = w->rules->bare_stays && b->n == 2 ? document_binding(w->rules->base, name) : NULL;
+    if (stored && slice_eq(json_get_text(stored, "type"), type)) {
+        put_stored(w, name, stored);
+        return STATUS_OK;
+    }
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (slice_eq(type, slice_cstr(kinds[i].type)))
             return kinds[i].put(w, name, b, err);

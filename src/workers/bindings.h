@@ -20,6 +20,7 @@ struct binding_rules {
     const struct worker *known; /* for versions named by an inherit binding; NULL: a new Worker */
     const struct json *keep;    /* array of binding types that stay when they are not named; NULL: none */
     bool keep_secrets;          /* secrets stay when they are not named */
+    bool bare_stays;            /* a binding that is only name and type stays as it is: so clients before 4.80 say it */
     /* The file that holds a form part, for wasm_module, text_blob and data_blob. False: there is no such part. */
     bool (*part_file)(void *arg, struct slice part, struct slice *ret_file);
     void *arg;

@@ -81,6 +81,7 @@ static enum status resolve_bindings(struct blocking_call *call, const struct wor
     struct buf bindings CLEANUP(buf_release) = { 0 };
     struct binding_rules rules = change_rules(call, w);
 
+    rules.bare_stays = true;
     rules.keep = json_get(settings, "keep_bindings");
     enum status st = bindings_resolve(&rules, json_get(settings, "bindings"), &bindings, &call->err);
     if (st != STATUS_OK)
