@@ -12,6 +12,7 @@
 #include "d1/transfers.h"
 #include "kv/binding.h"
 #include "kv/rest.h"
+#include "workers/assets.h"
 #include "workers/handlers.h"
 #include "workers/upload.h"
 
@@ -114,6 +115,10 @@ const struct http_route routes[] = {
     { HTTP_M_PUT, SCRIPT "/routes", routes_set, 0, 0, NULL },
     { HTTP_M_POST, SCRIPT "/domains/changeset", domains_changeset, 0, 0, NULL },
     { HTTP_M_PUT, SCRIPT "/domains/records", domains_set, 0, 0, NULL },
+    { HTTP_M_POST, SCRIPT "/assets-upload-session", assets_session, 0, 0, NULL },
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload", assets_upload, UPLOAD_BODY_MAX_BYTES, PUBLIC, NULL },
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload/:hash", assets_upload_one, UPLOAD_BODY_MAX_BYTES, PUBLIC,
+      NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains/records", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/services/:script", services_get, 0, 0, NULL },
@@ -169,6 +174,10 @@ static const struct http_route d1_binding_routes[] = {
     { HTTP_M_PUT, SCRIPT "/routes", routes_set, 0, 0, NULL },
     { HTTP_M_POST, SCRIPT "/domains/changeset", domains_changeset, 0, 0, NULL },
     { HTTP_M_PUT, SCRIPT "/domains/records", domains_set, 0, 0, NULL },
+    { HTTP_M_POST, SCRIPT "/assets-upload-session", assets_session, 0, 0, NULL },
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload", assets_upload, UPLOAD_BODY_MAX_BYTES, PUBLIC, NULL },
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload/:hash", assets_upload_one, UPLOAD_BODY_MAX_BYTES, PUBLIC,
+      NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains/records", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/services/:script", services_get, 0, 0, NULL },
@@ -201,6 +210,7 @@ static const struct binding_service {
 } binding_services[] = {
     { SLICE_LIT(D1_BINDING_HEADER), d1_binding_routes, binding_error },
     { SLICE_LIT(KV_BINDING_HEADER), kv_binding_routes, kv_binding_error },
+    { SLICE_LIT(ASSETS_HEADER), assets_routes, envelope_error },
 };
 
 static const struct binding_service *binding_service_of(const struct http_request *req)

@@ -351,6 +351,7 @@ void server_stop(struct server *s)
     if (s->loops)
         loops_stop(s->loops, s->n_loops);
     runtime_close(s->runtime);
+    workers_close(s->api.workers);
     if (s->api.store)
         store_collect(s->api.store);
     upkeep_finish(s->upkeep);

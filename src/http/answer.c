@@ -109,6 +109,18 @@ static const char *reason(int status)
         return "OK";
     case 204:
         return "No Content";
+    case 301:
+        return "Moved Permanently";
+    case 302:
+        return "Found";
+    case 303:
+        return "See Other";
+    case 304:
+        return "Not Modified";
+    case 307:
+        return "Temporary Redirect";
+    case 308:
+        return "Permanent Redirect";
     case 400:
         return "Bad Request";
     case 401:
@@ -166,7 +178,7 @@ static void build_head(struct conn *c, int status, const char *content_type, uin
         buf_append_cstr(h, content_type);
         buf_append(h, "\r\n", 2);
     }
-    if (status != 204) {
+    if (status != 204 && status != 304) {
         buf_append_cstr(h, "Content-Length: ");
         json_write_u64(h, length);
         buf_append(h, "\r\n", 2);

@@ -27,12 +27,16 @@
  *     GET    zones                           zones_list          GET    zones/:zone/workers/routes   zones_routes
  *     GET    A/workers/tails/by-consumer/:name, A/workers/durable_objects/namespaces   workers_nothing
  *
+ *     POST   W/assets-upload-session         assets_session      POST   A/workers/assets/upload      assets_upload
+ *                                                                POST   A/workers/assets/upload/:hash assets_upload_one
+ *
  * Each checks the token, works on the job pool, and answers exactly once. Loop thread.
  */
 #ifndef DIONE_WORKERS_HANDLERS_H
 #define DIONE_WORKERS_HANDLERS_H
 
 struct http_request;
+struct http_route;
 
 void scripts_list(struct http_request *req);
 void scripts_put(struct http_request *req);
@@ -63,6 +67,13 @@ void secrets_get(struct http_request *req);
 void secrets_put(struct http_request *req);
 void secrets_delete(struct http_request *req);
 void secrets_bulk(struct http_request *req);
+
+void assets_session(struct http_request *req);
+void assets_upload(struct http_request *req);
+void assets_upload_one(struct http_request *req);
+
+/* Requests with the header x-dione-assets (assets.h), of any method and path. */
+extern const struct http_route assets_routes[];
 
 void host_get(struct http_request *req);
 void host_set(struct http_request *req);

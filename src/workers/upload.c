@@ -6,10 +6,12 @@
 #include "workers/upload.h"
 
 #include "base/digest.h"
+#include "workers/asset_store.h"
 #include "workers/bindings.h"
 #include "workers/document.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char default_date[] = "2021-11-02"; /* what Cloudflare takes for a Worker that names none */
 
@@ -149,7 +151,7 @@ static enum status find_main(struct maker *m, struct error *err)
 
     m->is_service_worker = !main_module.len && body_part.len;
     m->main = main_module.len ? main_module : body_part;
-    if (!m->main.len && !json_get(meta, "assets"))
+    if (!m->main.len && !json_get(meta, "assets") && !json_is(json_get(meta, "keep_assets"), JSON_TRUE))
         return error_set(err, STATUS_SCRIPT, 0,
                          "the metadata names no `main_module` (or `body_part`, for a script in service-worker format)");
     return STATUS_OK;
@@ -191,7 +193,7 @@ static enum status gather_files(struct maker *m, struct error *err)
 {
     struct upload *u = m->u;
 
-    u->files = arena_zalloc(u->arena, (m->n + 1) * sizeof(*u->files));
+    u->files = arena_zalloc(u->arena, (m->n + 2) * sizeof(*u->files));
     if (!u->files)
         return no_memory(err);
     for (size_t i = 0; i < m->n; i++)
@@ -301,6 +303,65 @@ static enum status write_bindings(struct buf *b, struct maker *m, struct error *
     return bindings_resolve(&rules, json_get(m->u->metadata, "bindings"), b, err);
 }
 
+/* ---- assets ---- */
+
+/* The manifest of the version before, which keep_assets takes over. */
+static enum status kept_manifest(struct maker *m, struct slice *ret, struct error *err)
+{
+    const struct version *base = m->u->before ? worker_latest(m->u->before) : NULL;
+    char path[4096];
+    char *bytes;
+    size_t len;
+
+    if (!base || !json_get(base->document, "assets"))
+        return error_set(err, STATUS_SCRIPT, 0, "`keep_assets`: the version before has no assets");
+    snprintf(path, sizeof(path), "%s/%.*s/%.*s/assets.json", workers_root(m->w), SLICE_FMT(m->u->worker),
+             SLICE_FMT(base->id));
+    enum status st = worker_file_read(path, &bytes, &len, err);
+    if (st != STATUS_OK)
+        return st;
+    *ret = arena_copy(m->u->arena, slice_of(bytes, len));
+    free(bytes);
+    return ret->ptr ? STATUS_OK : no_memory(err);
+}
+
+static const struct json *kept_config(const struct maker *m)
+{
+    const struct version *base = m->u->before ? worker_latest(m->u->before) : NULL;
+
+    return base ? json_get(json_get(base->document, "assets"), "config") : NULL;
+}
+
+static enum status write_assets(struct buf *b, struct maker *m, struct error *err)
+{
+    const struct json *assets = json_get(m->u->metadata, "assets"), *config = json_get(assets, "config");
+    struct slice token = json_get_text(assets, "jwt"), manifest = SLICE_NONE;
+    bool keep = json_is(json_get(m->u->metadata, "keep_assets"), JSON_TRUE);
+    size_t count = 0;
+    enum status st = STATUS_OK;
+
+    if (!keep && !json_is(assets, JSON_OBJECT))
+        return STATUS_OK;
+    if (token.len)
+        st = asset_manifest_from_token(m->w, m->u->worker, token, m->u->arena, &manifest, &count, err);
+    else if (keep)
+        st = kept_manifest(m, &manifest, err);
+    else
+        st = error_set(err, STATUS_SCRIPT, 0, "`assets` needs the `jwt` of a finished upload");
+    if (st != STATUS_OK)
+        return st;
+    m->u->files[m->u->n_files++] = (struct version_file){ SLICE_LIT("assets.json"), manifest };
+    if (!config && keep)
+        config = kept_config(m);
+    buf_append_cstr(b, ",\"assets\":{\"config\":");
+    if (json_is(config, JSON_OBJECT))
+        json_write_value(b, config);
+    else
+        buf_append_cstr(b, "{}");
+    buf_append_char(b, '}');
+    return STATUS_OK;
+}
+
 /* What Dione cannot run, said before anything is stored. */
 static enum status refuse_others(const struct json *meta, struct error *err)
 {
@@ -331,6 +392,8 @@ static enum status write_document(struct buf *b, struct maker *m, struct error *
         st = write_kept(b, m->u->metadata, err);
     if (st == STATUS_OK)
         st = write_bindings(b, m, err);
+    if (st == STATUS_OK)
+        st = write_assets(b, m, err);
     buf_append_char(b, '}');
     return st == STATUS_OK && b->overflowed ? no_memory(err) : st;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "workers/asset_store.h"
 #include "workers/document.h"
 
 #include <pthread.h>
@@ -15,6 +16,7 @@ struct workers {
     struct api *api;
     struct runtime *rt;
     struct vault *vault;
+    struct asset_server *assets;
     char *root;
     pthread_mutex_t locks[LOCKS];
 };
@@ -42,6 +44,11 @@ struct api *workers_api(const struct workers *w)
 const char *workers_root(const struct workers *w)
 {
     return w->root;
+}
+
+struct asset_server *workers_assets(const struct workers *w)
+{
+    return w->assets;
 }
 
 static pthread_mutex_t *lock_of(struct workers *w, struct slice name)
@@ -100,6 +107,7 @@ static enum status try_version(struct workers *w, const struct new_version_reque
     struct worker unborn = { .name = r->worker };
     struct version v = { .id = id, .created_ms = clock_wall_ms() };
     struct worker_spec spec;
+    struct asset_site *site = NULL;
     struct json *document;
     struct slice handlers = SLICE_LIT("[]");
     char startup[24];
@@ -112,6 +120,9 @@ static enum status try_version(struct workers *w, const struct new_version_reque
     st = spec_of(w, &unborn, &v, r->arena, &spec, err);
     if (st == STATUS_OK)
         st = as_script_error(worker_spec_check(&spec, err), err);
+    if (st == STATUS_OK && spec.assets_id.ptr)
+        st = as_script_error(asset_site_of_version(w, &unborn, &v, r->arena, &site, err), err);
+    asset_site_unref(site);
     if (st == STATUS_OK && spec.n_modules)
         st = as_script_error(runtime_check(w->rt, &spec, r->arena, &handlers, err), err);
     if (st != STATUS_OK)
@@ -153,12 +164,26 @@ enum status workers_add_version(struct workers *w, const struct new_version_requ
 
 /* ---- deployments ---- */
 
+/* Before the runtime learns of the version: its first request may be for an asset. */
+static enum status put_site(struct workers *w, const struct worker *worker, const struct version *v, struct arena *a,
+                            struct error *err)
+{
+    struct asset_site *site;
+
+    if (!json_get(v->document, "assets"))
+        return STATUS_OK;
+    enum status st = asset_site_of_version(w, worker, v, a, &site, err);
+    return st == STATUS_OK ? asset_server_put(w->assets, v->id, site, err) : st;
+}
+
 static enum status run_version(struct workers *w, const struct worker *worker, const struct version *v, struct arena *a,
                                struct error *err)
 {
     struct worker_spec spec;
     enum status st = spec_of(w, worker, v, a, &spec, err);
 
+    if (st == STATUS_OK)
+        st = put_site(w, worker, v, a, err);
     if (st == STATUS_OK)
         st = as_script_error(runtime_deploy(w->rt, &spec, err), err);
     if (st == STATUS_OK && !worker->host_enabled)
@@ -189,8 +214,12 @@ static void prune(struct workers *w, struct slice name, struct arena *a)
         log_line(LOG_WARN, "Worker %.*s: old versions were not removed: %s", SLICE_FMT(name), err.msg);
         return;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        asset_server_drop(w->assets, ids[i]);
         version_files_remove(w->root, name, ids[i]);
+    }
+    if (n)
+        asset_store_collect(w, name);
 }
 
 enum status workers_deploy(struct workers *w, struct slice name, struct slice version_id, struct slice source,
@@ -228,8 +257,18 @@ enum status workers_deploy(struct workers *w, struct slice name, struct slice ve
 enum status workers_delete(struct workers *w, struct slice name, struct error *err)
 {
     struct error gone;
-    enum status st = catalog_delete(w->api->store, name, err);
+    struct arena arena;
+    struct worker *worker;
 
+    arena_init(&arena, SPEC_BYTES);
+    enum status st = catalog_find(w->api->store, name, &arena, &worker, err);
+    if (st == STATUS_OK)
+        st = catalog_delete(w->api->store, name, err);
+    if (st == STATUS_OK)
+        st = asset_store_forget(w, name, err);
+    for (size_t i = 0; st == STATUS_OK && i < worker->n_versions; i++)
+        asset_server_drop(w->assets, worker->versions[i].id);
+    arena_release(&arena);
     if (st != STATUS_OK)
         return st;
     st = runtime_remove(w->rt, name, &gone);
@@ -242,7 +281,7 @@ enum status workers_delete(struct workers *w, struct slice name, struct error *e
 /* ---- start and stop ---- */
 
 struct known {
-    struct store *store;
+    struct workers *workers;
     struct arena arena;
 };
 
@@ -253,9 +292,9 @@ static bool is_known(void *arg, struct slice name, struct slice id)
     struct error err;
 
     arena_reset(&k->arena);
-    enum status st = catalog_find(k->store, name, &k->arena, &worker, &err);
+    enum status st = catalog_find(k->workers->api->store, name, &k->arena, &worker, &err);
     if (st == STATUS_WORKER)
-        return false;
+        return !id.ptr && asset_store_expects(k->workers, name);
     return st != STATUS_OK || !id.ptr || worker_version(worker, id); /* nothing goes that could not be looked up */
 }
 
@@ -284,13 +323,17 @@ enum status workers_open(struct api *api, struct runtime *rt, struct workers **r
     enum status st = make_root(w, err);
     if (st == STATUS_OK)
         st = catalog_open(api->store, err);
+    if (st == STATUS_OK)
+        st = asset_store_open(w, err);
+    if (st == STATUS_OK && !(w->assets = asset_server_new()))
+        st = error_set(err, STATUS_NOMEM, 0, "out of memory");
     if (st == STATUS_OK && !(w->vault = vault_new(store_dir(api->store))))
         st = error_set(err, STATUS_NOMEM, 0, "out of memory");
     if (st != STATUS_OK) {
         workers_close(w);
         return st;
     }
-    struct known k = { .store = api->store };
+    struct known k = { .workers = w };
     arena_init(&k.arena, SPEC_BYTES);
     worker_files_settle(w->root, is_known, &k);
     arena_release(&k.arena);
@@ -304,6 +347,7 @@ void workers_close(struct workers *w)
         return;
     for (int i = 0; i < LOCKS; i++)
         pthread_mutex_destroy(&w->locks[i]);
+    asset_server_free(w->assets);
     vault_free(w->vault);
     free(w->root);
     free(w);
