@@ -10,6 +10,7 @@
 #include "http/server.h"
 #include "kv/kv.h"
 #include "store/transfers.h"
+#include "workers/assets.h"
 #include "workers/workers.h"
 
 #include <errno.h>
@@ -199,6 +200,13 @@ static enum status start_listening(struct server *s, struct error *err)
     return STATUS_OK;
 }
 
+static enum asset_choice choose_asset(void *arg, const struct asset_question *q)
+{
+    const struct server *s = arg;
+
+    return s->api.workers ? asset_server_choose(workers_assets(s->api.workers), q) : ASSET_NONE;
+}
+
 /* What Workers need of us is there by now. */
 static enum status start_workers(struct server *s, struct error *err)
 {
@@ -212,6 +220,8 @@ static enum status start_workers(struct server *s, struct error *err)
         .binding_token = s->api.binding_token,
         .memory_limit_bytes = s->opt.worker_memory_bytes,
         .cpu_limit_ms = s->opt.worker_cpu_ms,
+        .arg = s,
+        .choose_asset = choose_asset,
     };
 
     if (!s->opt.runs_workers || !s->binding_socket[0])

@@ -194,25 +194,24 @@ static bool has_answer(const struct asset_site *site, struct slice path, bool na
     return found;
 }
 
-enum asset_choice asset_server_choose(void *arg, struct slice id, struct slice method, struct slice path,
-                                      bool navigates)
+/* The method does not matter: a POST to an asset is refused by the asset server, not given to the Worker. */
+enum asset_choice asset_server_choose(void *arg, const struct asset_question *q)
 {
-    struct asset_site *site = get_site(arg, id);
+    struct asset_site *site = get_site(arg, q->assets_id);
     bool serve;
 
-    (void)method; /* a POST to an asset is refused by the asset server, not given to the Worker */
     if (!site)
         return ASSET_NONE;
     if (!site->has_worker)
         serve = true;
     else if (site->worker_first)
         serve = false;
-    else if (any_fits(site->asset_paths, site->n_asset_paths, path))
+    else if (any_fits(site->asset_paths, site->n_asset_paths, q->path))
         serve = true;
-    else if (any_fits(site->worker_paths, site->n_worker_paths, path))
+    else if (any_fits(site->worker_paths, site->n_worker_paths, q->path))
         serve = false;
     else
-        serve = has_answer(site, path, navigates);
+        serve = has_answer(site, q->path, q->navigates);
     asset_site_unref(site);
     return serve ? ASSET_SERVE : ASSET_NONE;
 }

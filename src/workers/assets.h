@@ -47,9 +47,8 @@ enum status asset_server_put(struct asset_server *s, struct slice id, struct ass
                              struct error *err) MUST_CHECK;
 void asset_server_drop(struct asset_server *s, struct slice id);
 
-/* As runtime_options.choose_asset wants it; arg is the server. Any loop. */
-enum asset_choice asset_server_choose(void *arg, struct slice id, struct slice method, struct slice path,
-                                      bool navigates);
+/* As runtime_options.choose_asset wants it; arg is the asset server. Any loop. */
+enum asset_choice asset_server_choose(void *arg, const struct asset_question *q);
 
 /* Answers the request from the site that its header names. Loop thread. */
 void asset_serve(struct asset_server *s, struct http_request *req);

@@ -22,7 +22,7 @@ struct proxy_options {
     const char *only_worker;
     bool test_scheduled;
     void *arg;
-    enum asset_choice (*choose_asset)(void *arg, struct slice assets_id, struct slice method, struct slice path);
+    enum asset_choice (*choose_asset)(void *arg, const struct asset_question *q);
     void (*on_access)(void *arg, const struct runtime_access *access);
     /* Runs a cron and calls `done` (any thread, once). `outcome`: "ok", ...; NULL: it failed, err says why. */
     void *cron_arg;

@@ -235,8 +235,13 @@ static bool goes_to_assets(struct carrier *c, const struct aim *aim)
         return false;
     if (!c->hit.target)
         return true;
-    return opt->choose_asset &&
-           opt->choose_asset(opt->arg, slice_cstr(c->hit.assets_id), method_of(c), aim->path) == ASSET_SERVE;
+    struct asset_question q = {
+        .assets_id = slice_cstr(c->hit.assets_id),
+        .method = method_of(c),
+        .path = aim->path,
+        .navigates = slice_eq_nocase(head_find(&c->head, "sec-fetch-mode"), SLICE_LIT("navigate")),
+    };
+    return opt->choose_asset && opt->choose_asset(opt->arg, &q) == ASSET_SERVE;
 }
 
 /* False: answered. */

@@ -22,6 +22,12 @@ enum asset_choice {
     ASSET_SERVE, /* to the asset server */
 };
 
+/* A request of a Worker that has assets. */
+struct asset_question {
+    struct slice assets_id, method, path;
+    bool navigates; /* Sec-Fetch-Mode: navigate */
+};
+
 /* One request that the listener carried, when it is over. For `dione dev`, which prints them. */
 struct runtime_access {
     struct slice worker, method, target; /* target: path and query */
@@ -51,7 +57,7 @@ struct runtime_options {
     bool test_scheduled;     /* GET /__scheduled and /cdn-cgi/handler/scheduled run a cron (dione dev) */
     void *arg;               /* of the hooks below */
     /* Who serves this path of a Worker with assets. Any loop; NULL: always the Worker. */
-    enum asset_choice (*choose_asset)(void *arg, struct slice assets_id, struct slice method, struct slice path);
+    enum asset_choice (*choose_asset)(void *arg, const struct asset_question *q);
     void (*on_access)(void *arg, const struct runtime_access *access);                   /* any loop */
     void (*on_output)(void *arg, struct slice worker, bool is_error, struct slice line); /* supervisor */
 };
