@@ -11,7 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 5000, FILE_CHUNK_BYTES = 256 * 1024, REASON_MAX = 512 };
+enum {
+    LINGER_MS = 5000,
+    FILE_CHUNK_BYTES = 256 * 1024,
+    REASON_MAX = 512,
+    GATHER_MAX = 32,            /* answers that may wait for each other */
+    GATHER_BYTES = 16 * 1024,   /* a longer one goes at once */
+};
 
 /* ---- answers ---- */
 
@@ -218,6 +224,43 @@ void http_respond_reason(struct http_request *req, struct slice text)
         buf_append_char(b, (unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 127 ? ' ' : text.ptr[i]);
 }
 
+static void send_now(struct conn *c)
+{
+    if (send_answer(c, on_written))
+        answer_sent(c);
+}
+
+/*
+ * Short answers of one turn of the loop go out together at its end. A client on the same machine, or on another
+ * connection of the same process, sleeps between answers that come one by one, and waking it costs more than sending.
+ */
+static void gather(struct conn *c)
+{
+    struct loop_share *share = c->share;
+
+    c->next_unsent = NULL;
+    *share->unsent_link = c;
+    share->unsent_link = &c->next_unsent;
+    if (++share->n_unsent == GATHER_MAX)
+        share_flush(share);
+}
+
+void share_flush(struct loop_share *share)
+{
+    while (share->unsent) {
+        struct conn *c = share->unsent;
+
+        share->unsent = c->next_unsent;
+        if (!share->unsent)
+            share->unsent_link = &share->unsent;
+        share->n_unsent--;
+        if (c->state == CONN_CLOSED)
+            request_end(c);
+        else
+            send_now(c);
+    }
+}
+
 void http_respond_header(struct http_request *req, const char *name, struct slice value)
 {
     struct buf *h = &conn_of(req)->extra_headers;
@@ -243,8 +286,10 @@ void http_respond(struct http_request *req, int status, const char *content_type
     c->answer = buf_take(body);
     if (req->method == HTTP_M_HEAD)
         buf_clear(&c->answer);
-    if (send_answer(c, on_written))
-        answer_sent(c);
+    if (c->pipelined || c->answer.len > GATHER_BYTES)
+        send_now(c);
+    else
+        gather(c);
 }
 
 /* ---- files ---- */

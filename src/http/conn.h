@@ -46,7 +46,8 @@ struct conn {
     bool has_request;   /* a handler may still answer */
     bool peer_done;     /* read end of file */
     bool reading;
-    bool parsing; /* conn_parse is on the stack and goes on by itself */
+    bool parsing;   /* conn_parse is on the stack and goes on by itself */
+    bool pipelined; /* bytes of the next request came with this one */
     bool body_paused;
     bool keep_alive;
     bool continue_sent;
@@ -67,6 +68,7 @@ struct conn {
 
     struct buf extra_headers, reason;
     struct buf head, answer; /* being sent */
+    struct conn *next_unsent; /* in loop_share.unsent */
     uv_write_t write;
     size_t unsent_bytes; /* at the last deadline check */
     struct file_answer *file;
@@ -82,8 +84,11 @@ struct loop_share {
     const struct http_options *opt;
     struct conn *conns;
     size_t n_conns;
+    struct conn *unsent, **unsent_link; /* whose answers wait for share_flush, oldest first */
+    int n_unsent;
     bool draining;
     uv_timer_t tick;
+    uv_prepare_t flush;
     char receive[64 * 1024]; /* one read at a time, so all connections share it */
 };
 
@@ -123,6 +128,11 @@ void conn_parse_on(struct conn *c);
 bool conn_has_body(const llhttp_t *p);
 /* Answers for the server itself, through http_options.fail. */
 void conn_fail(struct conn *c, enum status st, const char *text);
+
+/* ---- answer.c ---- */
+
+/* Sends the answers that wait. */
+void share_flush(struct loop_share *share);
 
 /* ---- all connections of a loop ---- */
 

@@ -354,6 +354,7 @@ static bool parse_step(struct conn *c, const char **data, size_t *len)
         parse_failed(c, code);
         return false;
     }
+    c->pipelined = *len > 0;
     if (c->state == CONN_BODY && c->message_complete)
         dispatch(c);
     return c->state <= CONN_BODY && !c->body_paused;

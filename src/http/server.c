@@ -91,6 +91,12 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
+/* Right before the loop may sleep: whatever answered in this turn, nothing stays behind. */
+static void on_turn_end(uv_prepare_t *flush)
+{
+    share_flush(flush->data);
+}
+
 static void deliver_start(struct loop_msg *msg)
 {
     struct share_msg *m = CONTAINER_OF(msg, struct share_msg, msg);
@@ -101,6 +107,9 @@ static void deliver_start(struct loop_msg *msg)
     uv_timer_init(&share->loop->uv, &share->tick);
     share->tick.data = share;
     uv_timer_start(&share->tick, on_tick, every, every);
+    uv_prepare_init(&share->loop->uv, &share->flush);
+    share->flush.data = share;
+    uv_prepare_start(&share->flush, on_turn_end);
     free(m);
 }
 
@@ -120,6 +129,7 @@ struct http_server *http_server_new(const struct http_options *opt, struct loop 
         s->shares[i].loop = &loops[i];
         s->shares[i].server = s;
         s->shares[i].opt = &s->opt;
+        s->shares[i].unsent_link = &s->shares[i].unsent;
         post(&s->shares[i], deliver_start, -1);
     }
     return s;
