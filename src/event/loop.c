@@ -2,14 +2,18 @@
  * loop.c - see loop.h.
  *
  * The inbox is a stack that senders push with one compare-and-swap; only the push that finds it empty wakes the loop,
- * so a burst of answers costs one write to the eventfd.
+ * so a burst of answers costs one write to the eventfd. The eventfd is our own: uv_async_t makes the woken loop spin until
+ * the sender, which it may just have taken the processor from, is back from its write.
  */
 #include "event/loop.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 static _Thread_local struct loop *current;
 
@@ -26,13 +30,16 @@ void loop_post(struct loop *loop, struct loop_msg *msg)
         msg->next = head;
     } while (
         !atomic_compare_exchange_weak_explicit(&loop->inbox, &head, msg, memory_order_release, memory_order_relaxed));
-    if (!head)
-        uv_async_send(&loop->wake);
+    if (!head && eventfd_write(loop->wake_fd, 1) != 0)
+        abort(); /* only a count of 2^64 could make it fail */
 }
 
-static void on_wake(uv_async_t *wake)
+static void on_wake(uv_poll_t *wake, int rc UNUSED, int events UNUSED)
 {
     struct loop *loop = wake->data;
+    eventfd_t n;
+
+    IGNORE_RESULT(eventfd_read(loop->wake_fd, &n)); /* before the inbox is emptied: what comes later wakes again */
     struct loop_msg *newest = atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acquire);
     struct loop_msg *oldest = NULL;
 
@@ -84,7 +91,10 @@ struct loop *loops_start(int n)
         loop->index = i;
         require(uv_loop_init(&loop->uv), "uv_loop_init");
         loop->uv.data = loop;
-        require(uv_async_init(&loop->uv, &loop->wake, on_wake), "uv_async_init");
+        loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        require(loop->wake_fd < 0 ? -errno : 0, "eventfd");
+        require(uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd), "uv_poll_init");
+        require(uv_poll_start(&loop->wake, UV_READABLE, on_wake), "uv_poll_start");
         loop->wake.data = loop;
         require(pthread_create(&loop->thread, NULL, loop_main, loop), "pthread_create");
     }
@@ -116,6 +126,7 @@ void loops_stop(struct loop *loops, int n)
     for (int i = 0; i < n; i++) {
         pthread_join(loops[i].thread, NULL);
         require(uv_loop_close(&loops[i].uv), "uv_loop_close");
+        (void)close(loops[i].wake_fd); /* nothing is written back */
     }
     free(loops);
 }

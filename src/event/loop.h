@@ -22,7 +22,8 @@ struct loop {
     uv_loop_t uv;
     int index; /* 0 .. number of loops - 1 */
     pthread_t thread;
-    uv_async_t wake;
+    int wake_fd; /* eventfd: the inbox has something */
+    uv_poll_t wake;
     struct loop_msg *_Atomic inbox; /* newest first; turned round when it is emptied */
 };
 
