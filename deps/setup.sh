@@ -42,7 +42,7 @@ package_is_installed() {
 }
 
 # shellcheck disable=SC2034  # for the scripts that source this
-build_packages=(gcc libc6-dev patch pkg-config meson ninja-build libuv1-dev libssl-dev
+build_packages=(gcc libc6-dev patch pkg-config meson ninja-build libuv1-dev liburing-dev libssl-dev
     libxxhash-dev uthash-dev libedit-dev libcurl4-openssl-dev "libllhttp-dev|node-llhttp")
 
 # need_npm FOLDER: what FOLDER/package-lock.json pins, in FOLDER/node_modules. Install scripts stay

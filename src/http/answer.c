@@ -15,8 +15,7 @@ enum {
     LINGER_MS = 5000,
     FILE_CHUNK_BYTES = 256 * 1024,
     REASON_MAX = 512,
-    GATHER_MAX = 32,            /* answers that may wait for each other */
-    GATHER_BYTES = 16 * 1024,   /* a longer one goes at once */
+    GATHER_BYTES = 16 * 1024, /* a longer one goes at once */
 };
 
 /* ---- answers ---- */
@@ -78,14 +77,20 @@ static void on_written(uv_write_t *write, int rc)
         conn_go_on(c);
 }
 
-/* Sends what is in head and answer. True when all of it went at once. */
-static bool send_answer(struct conn *c, uv_write_cb then)
+/* What is in head and answer, as buffers. Returns how many. */
+static unsigned answer_buffers(struct conn *c, uv_buf_t ret[2])
 {
-    uv_buf_t bufs[2] = { uv_buf_init(c->head.ptr, (unsigned)c->head.len),
-                         uv_buf_init(c->answer.ptr, (unsigned)c->answer.len) };
-    unsigned n = c->answer.len ? 2 : 1;
+    ret[0] = uv_buf_init(c->head.ptr, (unsigned)c->head.len);
+    ret[1] = uv_buf_init(c->answer.ptr, (unsigned)c->answer.len);
+    return c->answer.len ? 2 : 1;
+}
 
-    int sent = uv_try_write(&c->uv.stream, bufs, n);
+/* Sends what `sent` bytes (or a negative error) have left of head and answer. True when nothing was. */
+static bool send_rest(struct conn *c, int sent, uv_write_cb then)
+{
+    uv_buf_t bufs[2];
+    unsigned n = answer_buffers(c, bufs);
+
     if (sent < 0 && sent != UV_EAGAIN) {
         conn_close(c);
         return true;
@@ -106,6 +111,15 @@ static bool send_answer(struct conn *c, uv_write_cb then)
         return true;
     }
     return false;
+}
+
+/* Sends what is in head and answer. True when all of it went at once. */
+static bool send_answer(struct conn *c, uv_write_cb then)
+{
+    uv_buf_t bufs[2];
+    unsigned n = answer_buffers(c, bufs);
+
+    return send_rest(c, uv_try_write(&c->uv.stream, bufs, n), then);
 }
 
 static const char *reason(int status)
@@ -230,34 +244,52 @@ static void send_now(struct conn *c)
         answer_sent(c);
 }
 
-/*
- * Short answers of one turn of the loop go out together at its end. A client on the same machine, or on another
- * connection of the same process, sleeps between answers that come one by one, and waking it costs more than sending.
- */
+/* Short answers of one turn of the loop go out together at its end (burst.h says why). */
 static void gather(struct conn *c)
 {
     struct loop_share *share = c->share;
 
-    c->next_unsent = NULL;
-    *share->unsent_link = c;
-    share->unsent_link = &c->next_unsent;
-    if (++share->n_unsent == GATHER_MAX)
+    share->unsent[share->n_unsent++] = c;
+    if (share->n_unsent == BURST_MAX)
         share_flush(share);
+}
+
+static void send_burst(struct burst *burst, struct conn **conns, unsigned n)
+{
+    int sent[BURST_MAX];
+
+    for (unsigned i = 0; i < n; i++) {
+        uv_buf_t bufs[2];
+        uv_os_fd_t fd = -1;
+
+        IGNORE_RESULT(uv_fileno(&conns[i]->uv.handle, &fd)); /* -1 once it is closing: then the send fails */
+        burst_add(burst, fd, bufs, answer_buffers(conns[i], bufs));
+    }
+    burst_send(burst, sent);
+    for (unsigned i = 0; i < n; i++)
+        if (send_rest(conns[i], sent[i], on_written))
+            answer_sent(conns[i]);
 }
 
 void share_flush(struct loop_share *share)
 {
-    while (share->unsent) {
-        struct conn *c = share->unsent;
+    struct conn *conns[BURST_MAX];
 
-        share->unsent = c->next_unsent;
-        if (!share->unsent)
-            share->unsent_link = &share->unsent;
-        share->n_unsent--;
-        if (c->state == CONN_CLOSED)
-            request_end(c);
+    /* Whoever is answered may have sent its next request already, and be answered again. */
+    while (share->n_unsent) {
+        unsigned n = share->n_unsent, open = 0;
+
+        for (unsigned i = 0; i < n; i++)
+            if (share->unsent[i]->state != CONN_CLOSED)
+                conns[open++] = share->unsent[i];
+            else
+                request_end(share->unsent[i]);
+        share->n_unsent = 0;
+        if (open > 1 && share->burst)
+            send_burst(share->burst, conns, open);
         else
-            send_now(c);
+            for (unsigned i = 0; i < open; i++)
+                send_now(conns[i]);
     }
 }
 

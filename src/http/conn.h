@@ -14,6 +14,7 @@
 #ifndef DIONE_HTTP_CONN_H
 #define DIONE_HTTP_CONN_H
 
+#include "http/burst.h"
 #include "http/http.h"
 
 #include <llhttp.h>
@@ -68,7 +69,6 @@ struct conn {
 
     struct buf extra_headers, reason;
     struct buf head, answer; /* being sent */
-    struct conn *next_unsent; /* in loop_share.unsent */
     uv_write_t write;
     size_t unsent_bytes; /* at the last deadline check */
     struct file_answer *file;
@@ -84,8 +84,9 @@ struct loop_share {
     const struct http_options *opt;
     struct conn *conns;
     size_t n_conns;
-    struct conn *unsent, **unsent_link; /* whose answers wait for share_flush, oldest first */
-    int n_unsent;
+    struct conn *unsent[BURST_MAX]; /* whose answers wait for share_flush */
+    unsigned n_unsent;
+    struct burst *burst; /* NULL where there is none */
     bool draining;
     uv_timer_t tick;
     uv_prepare_t flush;

@@ -109,6 +109,7 @@ static void deliver_start(struct loop_msg *msg)
     uv_timer_start(&share->tick, on_tick, every, every);
     uv_prepare_init(&share->loop->uv, &share->flush);
     share->flush.data = share;
+    share->burst = burst_new();
     uv_prepare_start(&share->flush, on_turn_end);
     free(m);
 }
@@ -129,7 +130,6 @@ struct http_server *http_server_new(const struct http_options *opt, struct loop 
         s->shares[i].loop = &loops[i];
         s->shares[i].server = s;
         s->shares[i].opt = &s->opt;
-        s->shares[i].unsent_link = &s->shares[i].unsent;
         post(&s->shares[i], deliver_start, -1);
     }
     return s;
@@ -406,6 +406,8 @@ void http_server_free(struct http_server *s)
     for (int i = 0; i < N_LISTENERS; i++)
         if (s->listeners[i].fd >= 0)
             (void)close(s->listeners[i].fd); /* nothing was written to it */
+    for (int i = 0; i < s->n_loops; i++)
+        burst_free(s->shares[i].burst);
     sem_destroy(&s->drained);
     free(s->shares);
     free(s);
