@@ -130,6 +130,11 @@ int dione_db_meta_set(sqlite3 *db, int idx, uint32_t value)
     return rc;
 }
 
+int dione_virtual_in_transaction(sqlite3 *db)
+{
+    return db->nVTrans > 0;
+}
+
 int64_t dione_deferred_fks(sqlite3 *db)
 {
     return db->nDeferredCons + db->nDeferredImmCons;

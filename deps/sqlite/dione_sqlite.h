@@ -54,6 +54,9 @@ enum dione_meta {
  */
 int dione_db_meta_get(sqlite3 *db, int idx, uint32_t *ret_value);
 
+/* Whether virtual tables take part in the current transaction: those may write within COMMIT itself. */
+int dione_virtual_in_transaction(sqlite3 *db);
+
 /*
  * Writes a header value of database `main` inside the caller's write transaction; it becomes
  * durable, or is undone, with that transaction or the savepoint it stands in.

@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 
-enum { FIRST_BLOCK_BYTES = 4096, MAX_BLOCK_BYTES = 256 * 1024, ALIGN_BYTES = 16 };
+enum { FIRST_BLOCK_BYTES = 4096, MAX_BLOCK_BYTES = 256 * 1024 };
 
 struct arena_block {
     struct arena_block *older;
     size_t len; /* bytes after this header */
-    _Alignas(ALIGN_BYTES) char bytes[];
+    _Alignas(ARENA_ALIGN_BYTES) char bytes[];
 };
 
 void arena_init(struct arena *a, size_t limit_bytes)
@@ -73,31 +73,19 @@ static size_t padded_len(size_t len)
 {
     size_t padded;
 
-    if (__builtin_add_overflow(len, ALIGN_BYTES - 1U, &padded))
+    if (__builtin_add_overflow(len, ARENA_ALIGN_BYTES - 1U, &padded))
         return 0;
-    return padded & ~(size_t)(ALIGN_BYTES - 1);
+    return padded & ~(size_t)(ARENA_ALIGN_BYTES - 1);
 }
 
-void *arena_alloc(struct arena *a, size_t len)
+/* The newest block is too small, or there is none. */
+void *arena_alloc_slow(struct arena *a, size_t len)
 {
     size_t padded = padded_len(len);
 
-    if (len && !padded)
+    if ((len && !padded) || !arena_add_block(a, padded))
         return NULL;
-    if ((size_t)(a->end - a->next) < padded && !arena_add_block(a, padded))
-        return NULL;
-    void *p = a->next;
-    a->next += padded;
-    return p;
-}
-
-void *arena_zalloc(struct arena *a, size_t len)
-{
-    void *p = arena_alloc(a, len);
-
-    if (p)
-        memset(p, 0, len);
-    return p;
+    return arena_alloc(a, len);
 }
 
 struct slice arena_copy(struct arena *a, struct slice s)

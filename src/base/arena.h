@@ -25,9 +25,29 @@ void arena_init(struct arena *a, size_t limit_bytes);
 void arena_reset(struct arena *a);
 void arena_release(struct arena *a);
 
+enum { ARENA_ALIGN_BYTES = 16 };
+
+void *arena_alloc_slow(struct arena *a, size_t len) MUST_CHECK;
+
 /* Aligned for any type; uninitialised. NULL when the limit or the memory is used up. */
-void *arena_alloc(struct arena *a, size_t len) MUST_CHECK;
-void *arena_zalloc(struct arena *a, size_t len) MUST_CHECK;
+MUST_CHECK static inline void *arena_alloc(struct arena *a, size_t len)
+{
+    size_t padded = (len + ARENA_ALIGN_BYTES - 1) & ~(size_t)(ARENA_ALIGN_BYTES - 1);
+
+    if (padded < len || (size_t)(a->end - a->next) < padded)
+        return arena_alloc_slow(a, len);
+    void *p = a->next;
+    a->next += padded;
+    return p;
+}
+
+MUST_CHECK static inline void *arena_zalloc(struct arena *a, size_t len)
+{
+    void *p = arena_alloc(a, len);
+
+    return p ? memset(p, 0, len) : NULL;
+}
+
 /* A NUL-terminated copy; the NUL is not counted in len. ptr is NULL when it did not fit. */
 struct slice arena_copy(struct arena *a, struct slice s) MUST_CHECK;
 /*

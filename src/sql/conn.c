@@ -11,29 +11,46 @@
 /* About ten microseconds of work between two looks at the clock. */
 enum { PROGRESS_OPS = 1000, BUSY_TIMEOUT_MS = 10000 };
 
+int64_t conn_now_ns(struct sql_conn *c)
+{
+    if (c->now_ns == 0)
+        c->now_ns = clock_mono_ns();
+    return c->now_ns;
+}
+
+static bool must_stop(struct sql_conn *c, int64_t deadline_ns, int64_t now_ns)
+{
+    bool cancelled = c->cancelled && atomic_load_explicit(c->cancelled, memory_order_relaxed);
+
+    if (!cancelled && (deadline_ns == 0 || now_ns < deadline_ns))
+        return false;
+    c->timed_out = true;
+    return true;
+}
+
+/* SQLite counts a prepared statement's steps over all its runs, so our own COMMIT comes by here too. */
 static int on_progress(void *arg)
 {
     struct sql_conn *c = arg;
     int64_t deadline_ns = __atomic_load_n(&c->deadline_ns, __ATOMIC_RELAXED);
 
-    /* SQLite counts a prepared statement's steps over all its runs, so our own COMMIT comes by here too. */
-    bool cancelled = c->cancelled && atomic_load_explicit(c->cancelled, memory_order_relaxed);
-    if (c->trusted || (!cancelled && (deadline_ns == 0 || clock_mono_ns() < deadline_ns)))
-        return 0;
-    c->timed_out = true;
-    return 1;
+    return !c->trusted && must_stop(c, deadline_ns, deadline_ns ? clock_mono_ns() : 0);
 }
 
-void sql_conn_set_deadline(struct sql_conn *c, int64_t deadline_ns, bool may_retry)
+void sql_conn_set_deadline(struct sql_conn *c, int64_t now_ns, int64_t deadline_ns, bool may_retry)
 {
     __atomic_store_n(&c->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
+    c->now_ns = now_ns;
     c->may_retry = may_retry;
     c->timed_out = false;
 }
 
 enum status sql_conn_check_deadline(struct sql_conn *c, struct error *err)
 {
-    return on_progress(c) ? sql_error(c, SQLITE_INTERRUPT, err) : STATUS_OK;
+    int64_t deadline_ns = __atomic_load_n(&c->deadline_ns, __ATOMIC_RELAXED);
+
+    return must_stop(c, deadline_ns, deadline_ns ? conn_now_ns(c) : 0) ? sql_error(c, SQLITE_INTERRUPT, err)
+                                                                       : STATUS_OK;
 }
 
 void sql_conn_set_cancel(struct sql_conn *c, const _Atomic bool *cancelled)

@@ -37,6 +37,7 @@ struct sql_conn {
     enum sql_profile profile;
     uint64_t max_bytes;
     int64_t deadline_ns;
+    int64_t now_ns; /* the last look at the clock, while nothing has happened since that takes time; else 0 */
     bool may_retry;
     const _Atomic bool *cancelled;
     bool timed_out;           /* the progress handler ended the statement */
@@ -56,6 +57,8 @@ struct sql_conn {
     int64_t size; /* bytes in use after the last statement of the running transaction; -1: not known */
 };
 
+/* conn.c: the time, by c->now_ns if that holds. */
+int64_t conn_now_ns(struct sql_conn *c);
 /* limits.c */
 void limits_apply(struct sql_conn *c);
 /* authorizer.c */

@@ -88,6 +88,7 @@ enum status sql_prepare(struct sql_conn *c, struct slice text, struct sql_stmt *
     if (text.len > INT32_MAX)
         return error_set(err, STATUS_SQL, SQLITE_TOOBIG, "statement too long: SQLITE_TOOBIG");
     struct slice given = first_if_long(c, text);
+    c->now_ns = 0;
     c->prepare_flags = 0;
     c->transaction_refused = false;
     unsigned persist = c->max_cached > 0 ? SQLITE_PREPARE_PERSISTENT : 0;
@@ -264,16 +265,14 @@ struct before {
 
 static int64_t size_in_use(struct sql_conn *c)
 {
-    uint32_t pages = 0, free_pages = 0;
+    int64_t bytes;
 
-    if (dione_db_pages(c->db, &pages, &free_pages) != SQLITE_OK)
-        return 0;
-    return ((int64_t)pages - free_pages) * 4096;
+    return sql_conn_size(c, &bytes, NULL) == STATUS_OK ? bytes : 0;
 }
 
 static struct before look_before(struct sql_conn *c, bool shared)
 {
-    struct before b = { .started_ns = clock_mono_ns() };
+    struct before b = { .started_ns = conn_now_ns(c) };
 
     if (!shared) {
         b.changes = sqlite3_total_changes64(c->db);
@@ -288,7 +287,8 @@ static void fill_meta(struct sql_conn *c, struct sql_stmt *s, const struct befor
                       const struct sql_shared_state *shared, struct sql_meta *m)
 {
     dione_stmt_rows(s->handle, &m->rows_read, &m->rows_written, 1);
-    m->duration_ns = clock_mono_ns() - b->started_ns;
+    c->now_ns = clock_mono_ns();
+    m->duration_ns = c->now_ns - b->started_ns;
     if (shared) {
         m->last_row_id = shared->last_row_id;
         m->size_after = shared->size_bytes;
@@ -306,11 +306,17 @@ static void fill_meta(struct sql_conn *c, struct sql_stmt *s, const struct befor
 
 static void render_meta(struct buf *out, const struct sql_meta *m)
 {
+    char ms[32];
+    size_t at, n;
+
     APPEND_LIT(out, "\"meta\":{\"served_by\":\"dione\",\"served_by_region\":\"LOCAL\",\"served_by_colo\":\"LOC\","
                     "\"served_by_primary\":true,\"timings\":{\"sql_duration_ms\":");
+    at = out->len;
     json_write_ms(out, m->duration_ns);
+    n = out->len - at;
+    memcpy(ms, out->ptr + at, n);
     APPEND_LIT(out, "},\"duration\":");
-    json_write_ms(out, m->duration_ns);
+    buf_append(out, ms, n);
     APPEND_LIT(out, ",\"changes\":");
     json_write_i64(out, m->changes);
     APPEND_LIT(out, ",\"last_row_id\":");

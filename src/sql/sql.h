@@ -83,9 +83,10 @@ uint64_t sql_conn_commits(const struct sql_conn *c);
 
 /*
  * From now on statements end with an error once the monotonic clock passes deadline_ns: AGAIN when `may_retry` (the
- * fast path gives up and somebody else runs it from the start), else TIMEOUT. 0: no limit.
+ * fast path gives up and somebody else runs it from the start), else TIMEOUT. 0: no limit. `now_ns`: what that clock says, if
+ * the caller has just asked it; else 0.
  */
-void sql_conn_set_deadline(struct sql_conn *c, int64_t deadline_ns, bool may_retry);
+void sql_conn_set_deadline(struct sql_conn *c, int64_t now_ns, int64_t deadline_ns, bool may_retry);
 /* The same between statements. */
 enum status sql_conn_check_deadline(struct sql_conn *c, struct error *err) MUST_CHECK;
 /* While *cancelled is true, statements end with TIMEOUT. NULL: no such flag. It must outlive its use here. */

@@ -350,7 +350,7 @@ enum status store_snapshot(struct database *db, enum status (*fn)(struct sql_con
     struct sql_conn *c = pool_reader_take(db, err);
     if (!c)
         return err ? err->status : STATUS_IO;
-    sql_conn_set_deadline(c, 0, false);
+    sql_conn_set_deadline(c, 0, 0, false);
     st = sql_txn(c, SQL_BEGIN, err);
     if (st == STATUS_OK)
         st = sql_exec_i64(c, "SELECT count(*) FROM sqlite_schema", &ignored, err); /* takes the snapshot */

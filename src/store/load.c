@@ -197,7 +197,7 @@ enum status load_sql(struct sql_conn *c, int fd, struct progress *p, struct load
     int64_t started_ns = clock_mono_ns(), changes = sqlite3_total_changes64(l.db), size_before = 0;
     struct split s;
 
-    sql_conn_set_deadline(c, 0, false);
+    sql_conn_set_deadline(c, 0, 0, false);
     enum status st = sql_conn_size(c, &size_before, err);
     if (st != STATUS_OK)
         return st;

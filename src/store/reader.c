@@ -197,7 +197,7 @@ static void read_slowly(struct job *job)
     if (c) {
         struct sql_shared_state shared = shared_state(db);
         int64_t started = clock_mono_ns();
-        sql_conn_set_deadline(c, r->deadline_ns, false);
+        sql_conn_set_deadline(c, 0, r->deadline_ns, false);
         sql_conn_set_cancel(c, &r->cancelled);
         r->status = sql_txn(c, SQL_BEGIN, r->err);
         if (r->status == STATUS_OK)
@@ -252,7 +252,7 @@ bool store_run(struct sql_request *r)
     enum status st = loop_reader_get(r, &c);
     if (st == STATUS_OK) {
         struct sql_shared_state shared = shared_state(db);
-        sql_conn_set_deadline(c, now + FAST_READ_NS, true);
+        sql_conn_set_deadline(c, now, now + FAST_READ_NS, true);
         st = run_entries(c, r, &shared, &needs_writer);
     }
     if (needs_writer) {

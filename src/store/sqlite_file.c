@@ -427,7 +427,7 @@ enum status sqlite_file_apply(struct sql_conn *c, const char *path, struct progr
         return error_errno(err, errno, "cannot read the SQLite file");
     if (info.st_size < PAGE_BYTES || info.st_size % PAGE_BYTES)
         return error_set(err, STATUS_SQL, 0, "The SQLite file cannot be imported: it is cut short");
-    sql_conn_set_deadline(c, 0, false);
+    sql_conn_set_deadline(c, 0, 0, false);
     enum status st = apply_fd(c, fd, info.st_size, p, err);
     if (st == STATUS_OK)
         *ret_size = info.st_size - (int64_t)get_be32(head + AT_FREE_PAGES) * PAGE_BYTES; /* less the free pages */

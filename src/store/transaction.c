@@ -116,9 +116,9 @@ static void run_inside(struct job *job)
 
     enum status st = sql_txn(c, SQL_SAVEPOINT, r->err);
     if (st == STATUS_OK) {
-        sql_conn_set_deadline(c, t->deadline_ns < limit ? t->deadline_ns : limit, false);
+        sql_conn_set_deadline(c, 0, t->deadline_ns < limit ? t->deadline_ns : limit, false);
         st = run_entries(c, r, NULL, &ignored);
-        sql_conn_set_deadline(c, 0, false);
+        sql_conn_set_deadline(c, 0, 0, false);
         sql_conn_reset_state(c);
     }
     if (st != STATUS_OK) {

@@ -105,9 +105,10 @@ enum status writer_commit(struct database *db, struct sql_conn *c, bool changed,
     uint64_t number = atomic_load(&db->commit) + 1, commits = sql_conn_commits(c);
     struct database_view view;
 
-    database_look(c, &view);
+    database_look(c, &view); /* inside the transaction, where it costs no locks */
     changed |= view.schema_cookie != db->schema_cookie;
     enum status st = changed ? number_commit(db, c, number, err) : STATUS_OK;
+    bool look_again = dione_virtual_in_transaction(sql_conn_handle(c));
     if (st == STATUS_OK)
         st = sql_txn(c, SQL_COMMIT, err);
     if (st != STATUS_OK) {
@@ -117,9 +118,10 @@ enum status writer_commit(struct database *db, struct sql_conn *c, bool changed,
     }
     if (changed)
         atomic_store(&db->commit, number);
-    /* Last: whoever sees that something changed finds the rest in place. FTS5 writes within COMMIT: hence another look. */
+    /* Last: whoever sees that something changed finds the rest in place. */
     if (sql_conn_commits(c) != commits) {
-        database_look(c, &view);
+        if (look_again)
+            database_look(c, &view);
         database_note_change(db, &view);
     }
     return STATUS_OK;
@@ -149,11 +151,12 @@ static void run_request(struct database *db, struct sql_request *r)
 
     request_restart(r);
     r->serial = next_serial(db);
-    sql_conn_set_deadline(c, clock_mono_ns() + db->store->opt.statement_limit_ms * 1000000, false);
+    int64_t now = clock_mono_ns();
+    sql_conn_set_deadline(c, now, now + db->store->opt.statement_limit_ms * 1000000, false);
     enum status st = run_entries(c, r, NULL, &ignored);
     if (st == STATUS_OK)
         st = check_deferred_keys(c, r);
-    sql_conn_set_deadline(c, 0, false);
+    sql_conn_set_deadline(c, 0, 0, false);
     sql_conn_reset_state(c);
     if (st != STATUS_OK) {
         r->failed = true;

@@ -12,29 +12,29 @@
 
 static void a_deadline_ends_a_statement_with_a_timeout(void **state UNUSED)
 {
-    sql_conn_set_deadline(f.conn, clock_mono_ns() + 1000000, false);
+    sql_conn_set_deadline(f.conn, 0, clock_mono_ns() + 1000000, false);
     CHECK_ERROR(ENDLESS, "[]", STATUS_TIMEOUT, "D1 DB storage operation exceeded timeout which caused object to be reset.");
-    sql_conn_set_deadline(f.conn, 0, false);
+    sql_conn_set_deadline(f.conn, 0, 0, false);
     CHECK_ROWS("SELECT 1 AS a", "[]", "[{\"a\":1}]");
 }
 
 static void where_others_can_run_it_a_deadline_says_again(void **state UNUSED)
 {
-    sql_conn_set_deadline(f.conn, clock_mono_ns() + 1000000, true);
+    sql_conn_set_deadline(f.conn, 0, clock_mono_ns() + 1000000, true);
     CHECK_ERROR(ENDLESS, "[]", STATUS_AGAIN, "too slow for the fast path");
-    sql_conn_set_deadline(f.conn, clock_mono_ns() + 1000000, true);
+    sql_conn_set_deadline(f.conn, 0, clock_mono_ns() + 1000000, true);
     CHECK_ERROR(ENDLESS, "[]", STATUS_AGAIN, "too slow for the fast path");
-    sql_conn_set_deadline(f.conn, 0, false);
+    sql_conn_set_deadline(f.conn, 0, 0, false);
     CHECK_ROWS("SELECT 1 AS a", "[]", "[{\"a\":1}]");
 }
 
 static void a_deadline_undoes_the_statement_that_it_ends(void **state UNUSED)
 {
     must_run("CREATE TABLE t(a)");
-    sql_conn_set_deadline(f.conn, clock_mono_ns() + 5000000, false);
+    sql_conn_set_deadline(f.conn, 0, clock_mono_ns() + 5000000, false);
     assert_int_equal(run("INSERT INTO t WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c", "[]"),
                      STATUS_TIMEOUT);
-    sql_conn_set_deadline(f.conn, 0, false);
+    sql_conn_set_deadline(f.conn, 0, 0, false);
     CHECK_ROWS("SELECT count(*) AS n FROM t", "[]", "[{\"n\":0}]");
 }
 
@@ -49,7 +49,7 @@ static void another_thread_may_interrupt(void **state UNUSED)
     pthread_t t;
 
     for (int i = 0; i < 20; i++) {
-        sql_conn_set_deadline(f.conn, clock_mono_ns() + 3600 * 1000000000LL, false);
+        sql_conn_set_deadline(f.conn, 0, clock_mono_ns() + 3600 * 1000000000LL, false);
         assert_int_equal(pthread_create(&t, NULL, interrupt, f.conn), 0);
         assert_int_equal(run(ENDLESS, "[]"), STATUS_TIMEOUT);
         pthread_join(t, NULL);
