@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -77,6 +78,7 @@ struct dev {
     struct session session;
     struct run_dir run_dir;
     struct server *helper; /* when another process has the data */
+    char helper_data[RUN_DIR_MAX + 8];
     struct runtime *runtime;
     struct runtime_tail *tail;
     const char *newest_date; /* that workerd knows */
@@ -97,7 +99,8 @@ struct dev {
     struct error work_error;
     enum status end_status; /* why it ends before anything ran; OK: it was told to */
     struct error end_error;
-    int64_t begun_ns;        /* when the change under way was seen */
+    int64_t begun_ns; /* when the change under way was seen */
+    int64_t begun_wall_ms;
     struct buf last_failure; /* said once, however often it is tried again */
     struct buf last_messages;
     uint64_t failed_digest; /* of the edition that last did not start; 0: none */
@@ -128,10 +131,9 @@ static enum status server_address(const char *url, char ret[ADDRESS_MAX], struct
  */
 static enum status choose_elsewhere(struct dev *d, struct runtime_options *opt, struct error *err)
 {
-    char data[RUN_DIR_MAX + 8];
-    const struct server_options helper = { .data_dir = data, .listen = "127.0.0.1:0" };
+    const struct server_options helper = { .data_dir = d->helper_data, .listen = "127.0.0.1:0" };
 
-    snprintf(data, sizeof(data), "%s/data", d->run_dir.path);
+    snprintf(d->helper_data, sizeof(d->helper_data), "%s/data", d->run_dir.path);
     opt->remote_address = d->address;
     opt->remote_token = api_token(d->session.api);
     enum status st = server_address(api_url(d->session.api), d->address, err);
@@ -203,6 +205,7 @@ static enum status open_runtime(struct dev *d, struct error *err)
     struct runtime_options opt = {
         .run_dir = d->run_dir.path,
         .listen = d->listen,
+        .listen_option = "--port",
         .linger_ms = LINGER_MS,
         .drain_ms = DRAIN_MS,
         .always_tail = true,
@@ -223,10 +226,22 @@ static enum status open_runtime(struct dev *d, struct error *err)
     return d->newest_date ? STATUS_OK : error_set(err, STATUS_NOTFOUND, 0, "%s", absent.msg);
 }
 
+/* Bindings with ids are taken at their word, so a wrong token would show at the first request only. */
+static enum status check_remote(struct dev *d, struct error *err)
+{
+    struct api_answer answer = { 0 };
+    enum status st = api_call(d->session.api, "GET", "/user/tokens/verify", SLICE_NONE, &answer, err);
+
+    api_answer_release(&answer);
+    return st == STATUS_OK ? st : error_prefix(err, "%s", api_place(d->session.api));
+}
+
 static enum status dev_open(struct dev *d, struct error *err)
 {
     enum status st = session_open_serving(&d->opt->common, &d->session, err);
 
+    if (st == STATUS_OK && d->session.remote)
+        st = check_remote(d, err);
     if (st == STATUS_OK)
         st = choose_listen(d, err);
     if (st == STATUS_OK)
@@ -394,7 +409,6 @@ static void take_over(struct dev *d)
         greet(d);
     else
         dev_say("Reloaded in %d ms", (int)((clock_mono_ns() - d->begun_ns) / 1000000));
-    watch_project(d, &d->active->project, &d->active->bundle);
     look_at_migrations(d, d->active);
 }
 
@@ -412,7 +426,6 @@ static void on_started(uv_work_t *work, int status)
         take_over(d);
     } else {
         say_failure(d, &nothing, &d->work_error, &d->next->bundle);
-        watch_project(d, &d->next->project, &d->next->bundle);
         d->failed_digest = d->next->digest;
         edition_free(TAKE_PTR(d->next));
     }
@@ -422,8 +435,22 @@ static void on_started(uv_work_t *work, int status)
         reload(d);
 }
 
+/* Files that changed while they were bundled, before their folder was watched perhaps. */
+static bool has_newer_input(const struct edition *e, int64_t since_ms)
+{
+    for (size_t i = 0; i < e->bundle.n_inputs; i++) {
+        struct stat info;
+        if (stat(e->bundle.inputs[i].ptr, &info) != 0 ||
+            info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000 > since_ms)
+            return true;
+    }
+    return false;
+}
+
 static void start(struct dev *d, struct edition *e)
 {
+    watch_project(d, &e->project, &e->bundle);
+    d->changed |= has_newer_input(e, d->begun_wall_ms);
     d->next = e;
     d->working = true;
     d->failed_digest = 0;
@@ -494,6 +521,7 @@ static void reload(struct dev *d)
 
     d->changed = false;
     d->begun_ns = clock_mono_ns();
+    d->begun_wall_ms = clock_wall_ms();
     (void)uv_timer_stop(&d->retry); /* cannot fail */
     enum status st = make_edition(d, &e, &messages, &err);
     if (st != STATUS_OK && st != STATUS_INVALID && !d->greeted) {

@@ -28,7 +28,9 @@ static enum status open_default(int *ret_fd, int *ret_port, struct error *err)
 
 enum status listening_open(const struct runtime_options *opt, int *ret_fd, int *ret_port, struct error *err)
 {
-    return opt->listen ? http_open_listener(opt->listen, "--workers-listen", ret_fd, ret_port, err)
+    const char *option = opt->listen_option ? opt->listen_option : "--workers-listen";
+
+    return opt->listen ? http_open_listener(opt->listen, option, ret_fd, ret_port, err)
                        : open_default(ret_fd, ret_port, err);
 }
 

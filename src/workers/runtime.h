@@ -42,6 +42,7 @@ struct runtime_options {
     const char *run_dir;        /* a private folder with a short path, for sockets */
     const char *workerd;        /* the program; NULL: $DIONE_WORKERD, beside dione, deps/, PATH */
     const char *listen;         /* "HOST:PORT"; NULL: 127.0.0.1:8787 once there is a Worker, or any free port */
+    const char *listen_option;  /* the option to name when that cannot be had; NULL: --workers-listen */
     const char *binding_socket; /* Unix socket path of the server that bindings reach */
     const char *binding_token;  /* good for everything there */
     /* "HOST:PORT" of another server that has the databases and namespaces, and its token (dione dev --remote). */
