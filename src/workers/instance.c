@@ -16,7 +16,7 @@ enum {
     BACKLOG = 4096,
     FIRST_BACKOFF_MS = 100,
     MAX_BACKOFF_MS = 10000,
-    STEADY_MS = 10000, /* a process that lived so long is started again at once */
+    STEADY_MS = 1000, /* a process that lived so long is started again at once */
     RETIRE_TICK_MS = 100,
     RETIRE_TERM_MS = 30000, /* from SIGTERM, at which workerd ends what other Workers asked of it, to SIGKILL */
     STOP_TERM_MS = 5000,

@@ -12,6 +12,7 @@
 #define DIONE_WORKERS_RUNTIME_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "event/loop.h"
 #include "workers/spec.h"
 

@@ -104,7 +104,7 @@ static void on_answer(void *arg, int status, struct slice body, const char *why)
 }
 
 void schedule_run(struct hosted *h, struct slice cron, int64_t scheduled_ms,
-               void (*done)(void *arg, const char *outcome, const struct error *err), void *arg)
+                  void (*done)(void *arg, const char *outcome, const struct error *err), void *arg)
 {
     struct cron_run *r = calloc(1, sizeof(*r));
     struct buf body = { 0 };
@@ -247,7 +247,7 @@ static void deliver_by_name(struct loop_msg *msg)
 }
 
 void schedule_run_by_name(void *rt, struct slice worker, struct slice cron, int64_t scheduled_ms,
-                       void (*done)(void *arg, const char *outcome, const struct error *err), void *arg)
+                          void (*done)(void *arg, const char *outcome, const struct error *err), void *arg)
 {
     struct by_name *m = calloc(1, sizeof(*m));
 

@@ -97,7 +97,7 @@ static int dial(void)
     struct sockaddr_in sa = { .sin_family = AF_INET,
                               .sin_port = htons((uint16_t)f.port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* the runtime starts processes */
 
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     return fd;
@@ -257,6 +257,125 @@ static void pipelined_and_kept_alive_requests_are_answered_in_order(void **state
     buf_release(&answer);
 }
 
+/* A number of the Worker's in runtime_list. */
+static long look_up(const char *name, const char *member)
+{
+    struct buf list = { 0 };
+    char start[64];
+    long value = -1;
+
+    runtime_list(f.rt, &list);
+    snprintf(start, sizeof(start), "{\"name\":\"%s\"", name);
+    const char *at = strstr(list.ptr, start);
+    snprintf(start, sizeof(start), "\"%s\":", member);
+    at = at ? strstr(at, start) : NULL;
+    if (at)
+        value = atol(at + strlen(start));
+    buf_release(&list);
+    return value;
+}
+
+/* For what becomes true only after a while. */
+static void wait_for_answer(const char *host, const char *part)
+{
+    struct buf answer = { 0 };
+
+    do {
+        buf_release(&answer);
+        answer = ask(host, "GET /", "\r\n");
+        assert_non_null(strstr(answer.ptr, "HTTP/1.1 200"));
+    } while (!strstr(answer.ptr, part));
+    buf_release(&answer);
+}
+
+/* Reads until `part` has come. */
+static void take_until(int fd, struct buf *ret, const char *part)
+{
+    char bytes[4096];
+
+    while (!ret->len || !memmem(ret->ptr, ret->len, part, strlen(part))) {
+        ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
+        if (n <= 0)
+            fail_msg("closed before '%s' came", part);
+        buf_append(ret, bytes, (size_t)n);
+    }
+}
+
+static void web_sockets_are_passed_through(void **state UNUSED)
+{
+    static const char hi[] = "\x81\x82\x01\x02\x03\x04\x69\x6b"; /* "hi", masked */
+    const char *upgrade = "GET / HTTP/1.1\r\nHost: ws.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    struct buf answer = { 0 };
+    int fd = dial();
+
+    deploy("ws",
+           "export default { fetch() { const [client, server] = Object.values(new WebSocketPair()); server.accept();"
+           " server.addEventListener('message', (e) => server.send('got ' + e.data));"
+           " return new Response(null, { status: 101, webSocket: client }) } }");
+    say(fd, upgrade, strlen(upgrade));
+    say(fd, hi, 8);
+    take_until(fd, &answer, "\x81\x06got hi");
+    assert_non_null(strstr(answer.ptr, "HTTP/1.1 101 Switching Protocols"));
+    assert_non_null(strstr(answer.ptr, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    /* A new version leaves it alone. */
+    deploy("ws", hello);
+    buf_clear(&answer);
+    say(fd, hi, 8);
+    take_until(fd, &answer, "\x81\x06got hi");
+    close(fd);
+    CHECK_GET("ws.localhost", "/", "200", "hello");
+    buf_release(&answer);
+}
+
+static void an_answer_streams_and_ends_when_the_client_leaves(void **state UNUSED)
+{
+    struct buf answer = { 0 };
+    int fd = dial();
+    const char *request = "GET /stream HTTP/1.1\r\nHost: sse.localhost\r\n\r\n";
+
+    deploy("sse", "export default { fetch(r) { let n = 0; return new Response(new ReadableStream({ async pull(c) {"
+                  " await scheduler.wait(5); c.enqueue(new TextEncoder().encode('piece ' + n++ + '.')) } })) } }");
+    say(fd, request, strlen(request));
+    take_until(fd, &answer, "piece 3.");
+    assert_int_equal(look_up("sse", "in_flight"), 1);
+    close(fd);
+    WAIT_UNTIL(look_up("sse", "in_flight") == 0);
+    buf_release(&answer);
+}
+
+static void requests_of_the_version_before_end_in_peace(void **state UNUSED)
+{
+    struct buf answer = { 0 };
+    int fd = dial();
+    const char *request = "POST / HTTP/1.1\r\nHost: slow.localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nab";
+
+    deploy("slow", "export default { async fetch(r) { return new Response('old ' + await r.text()) } }");
+    say(fd, request, strlen(request));
+    CHECK_GET("slow.localhost", "/", "200", "old");
+    deploy("slow", "export default { fetch() { return new Response('new') } }");
+    CHECK_GET("slow.localhost", "/", "200", "new");
+    say(fd, "cd", 2);
+    take_all(fd, &answer);
+    assert_non_null(strstr(answer.ptr, "old abcd"));
+    buf_release(&answer);
+}
+
+static void old_clients_are_answered_in_their_way(void **state UNUSED)
+{
+    struct buf answer = { 0 };
+    int fd = dial();
+    const char *request = "GET / HTTP/1.0\r\nHost: old.localhost\r\n\r\n";
+
+    deploy("old", "export default { fetch() { return new Response(new ReadableStream({ async pull(c) {"
+                  " c.enqueue(new TextEncoder().encode('streamed')); c.close() } })) } }");
+    say(fd, request, strlen(request));
+    take_all(fd, &answer);
+    assert_null(strstr(answer.ptr, "chunked"));
+    assert_string_equal(strstr(answer.ptr, "\r\n\r\n"), "\r\n\r\nstreamed");
+    buf_release(&answer);
+}
+
 static void malformed_requests_are_refused(void **state UNUSED)
 {
     struct buf answer = { 0 };
@@ -301,28 +420,12 @@ static void routes_choose_the_most_specific_worker(void **state UNUSED)
     assert_int_equal(runtime_remove(f.rt, SLICE_LIT("wide"), &err), STATUS_NOTFOUND);
 }
 
-static long pid_of(const char *name)
-{
-    struct buf list = { 0 };
-    char start[64];
-    long pid = 0;
-
-    runtime_list(f.rt, &list);
-    snprintf(start, sizeof(start), "{\"name\":\"%s\"", name);
-    const char *at = strstr(list.ptr, start);
-    at = at ? strstr(at, "\"pid\":") : NULL;
-    if (at)
-        pid = atol(at + 6);
-    buf_release(&list);
-    return pid;
-}
-
 static void a_killed_process_is_replaced_and_nobody_notices(void **state UNUSED)
 {
     deploy("killed", hello);
     CHECK_GET("killed.localhost", "/", "200", "hello");
     for (int i = 0; i < 3; i++) {
-        long pid = pid_of("killed");
+        long pid = look_up("killed", "pid");
         int64_t start = clock_mono_ns();
         if (pid > 0)
             assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
@@ -434,19 +537,6 @@ static void tails_tell_logs_exceptions_and_outcomes(void **state UNUSED)
     sem_destroy(&told);
 }
 
-/* A caller keeps its connection to the old process for as long as that lives. */
-static void wait_for_answer(const char *host, const char *part)
-{
-    struct buf answer = { 0 };
-
-    do {
-        buf_release(&answer);
-        answer = ask(host, "GET /", "\r\n");
-        assert_non_null(strstr(answer.ptr, "HTTP/1.1 200"));
-    } while (!strstr(answer.ptr, part));
-    buf_release(&answer);
-}
-
 static void workers_call_each_other(void **state UNUSED)
 {
     struct error err;
@@ -478,6 +568,7 @@ static void workers_call_each_other(void **state UNUSED)
     deploy("callee", "import { WorkerEntrypoint } from 'cloudflare:workers';"
                      "export class Adder extends WorkerEntrypoint { add(a, b) { return 10 * (a + b) } }"
                      "export default { fetch(r) { return new Response('again') } }");
+    /* A caller keeps its connection to the old process for as long as that lives. */
     wait_for_answer("caller.localhost", "\"a\":\"again\",\"b\":50");
     bindings[1].entrypoint = SLICE_LIT("Nobody");
     assert_int_equal(deploy_with("caller", caller, more, &err), STATUS_INVALID);
@@ -528,6 +619,10 @@ int main(void)
         cmocka_unit_test(wrong_dates_and_experimental_flags_are_refused),
         cmocka_unit_test(bodies_stream_both_ways),
         cmocka_unit_test(pipelined_and_kept_alive_requests_are_answered_in_order),
+        cmocka_unit_test(web_sockets_are_passed_through),
+        cmocka_unit_test(an_answer_streams_and_ends_when_the_client_leaves),
+        cmocka_unit_test(requests_of_the_version_before_end_in_peace),
+        cmocka_unit_test(old_clients_are_answered_in_their_way),
         cmocka_unit_test(malformed_requests_are_refused),
         cmocka_unit_test(routes_choose_the_most_specific_worker),
         cmocka_unit_test(a_killed_process_is_replaced_and_nobody_notices),
