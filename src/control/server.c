@@ -204,7 +204,7 @@ static enum asset_choice choose_asset(void *arg, const struct asset_question *q)
 {
     const struct server *s = arg;
 
-    return s->api.workers ? asset_server_choose(workers_assets(s->api.workers), q) : ASSET_NONE;
+    return asset_server_choose(s->api.assets, q);
 }
 
 /* What Workers need of us is there by now. */
@@ -260,6 +260,9 @@ static enum status start_parts(struct server *s, struct error *err)
         return error_set(err, STATUS_NOMEM, 0, "out of memory");
     s->upkeep = upkeep_start(&s->api, &s->loops[0]);
     token_new(s->api.binding_token);
+    s->api.assets = asset_server_new();
+    if (!s->api.assets)
+        return error_set(err, STATUS_NOMEM, 0, "out of memory");
     kv_start_sweeping(s->api.kv, &s->loops[0]);
     start_http(s, files);
     st = start_listening(s, err);
@@ -336,6 +339,11 @@ int server_connect_fd(struct server *s)
     return ends[0];
 }
 
+struct asset_server *server_assets(struct server *s)
+{
+    return s->api.assets;
+}
+
 /* ---- stop ---- */
 
 void server_stop(struct server *s)
@@ -362,6 +370,7 @@ void server_stop(struct server *s)
         loops_stop(s->loops, s->n_loops);
     runtime_close(s->runtime);
     workers_close(s->api.workers);
+    asset_server_free(s->api.assets);
     if (s->api.store)
         store_collect(s->api.store);
     upkeep_finish(s->upkeep);

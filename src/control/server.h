@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct asset_server;
 struct loop;
 struct runtime;
 struct server;
@@ -50,6 +51,8 @@ const char *server_run_dir(const struct server *s);
 struct loop *server_loops(struct server *s, int *ret_n);
 /* What runs its Workers; NULL: it runs none. */
 struct runtime *server_runtime(const struct server *s);
+/* Where the static assets of Workers are served from. Lives as long as the server. */
+struct asset_server *server_assets(struct server *s);
 /* Whether the data directory was made just now. */
 bool server_is_new(const struct server *s);
 /* One end of a stream socket whose other end the server serves: speaks HTTP/1.1. -1: errno says why. */

@@ -122,12 +122,7 @@ void assets_upload_one(struct http_request *req)
 
 static void serve(struct http_request *req)
 {
-    struct buf none = { 0 };
-
-    if (api_of(req)->workers)
-        asset_serve(workers_assets(api_of(req)->workers), req);
-    else
-        http_respond(req, 404, NULL, &none);
+    asset_serve(api_of(req)->assets, req);
 }
 
 const struct http_route assets_routes[] = {

@@ -16,7 +16,6 @@ struct workers {
     struct api *api;
     struct runtime *rt;
     struct vault *vault;
-    struct asset_server *assets;
     char *root;
     pthread_mutex_t locks[LOCKS];
 };
@@ -44,11 +43,6 @@ struct api *workers_api(const struct workers *w)
 const char *workers_root(const struct workers *w)
 {
     return w->root;
-}
-
-struct asset_server *workers_assets(const struct workers *w)
-{
-    return w->assets;
 }
 
 static pthread_mutex_t *lock_of(struct workers *w, struct slice name)
@@ -173,7 +167,7 @@ static enum status put_site(struct workers *w, const struct worker *worker, cons
     if (!json_get(v->document, "assets"))
         return STATUS_OK;
     enum status st = asset_site_of_version(w, worker, v, a, &site, err);
-    return st == STATUS_OK ? asset_server_put(w->assets, v->id, site, err) : st;
+    return st == STATUS_OK ? asset_server_put(w->api->assets, v->id, site, err) : st;
 }
 
 static enum status run_version(struct workers *w, const struct worker *worker, const struct version *v, struct arena *a,
@@ -215,7 +209,7 @@ static void prune(struct workers *w, struct slice name, struct arena *a)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        asset_server_drop(w->assets, ids[i]);
+        asset_server_drop(w->api->assets, ids[i]);
         version_files_remove(w->root, name, ids[i]);
     }
     if (n)
@@ -267,7 +261,7 @@ enum status workers_delete(struct workers *w, struct slice name, struct error *e
     if (st == STATUS_OK)
         st = asset_store_forget(w, name, err);
     for (size_t i = 0; st == STATUS_OK && i < worker->n_versions; i++)
-        asset_server_drop(w->assets, worker->versions[i].id);
+        asset_server_drop(w->api->assets, worker->versions[i].id);
     arena_release(&arena);
     if (st != STATUS_OK)
         return st;
@@ -325,8 +319,6 @@ enum status workers_open(struct api *api, struct runtime *rt, struct workers **r
         st = catalog_open(api->store, err);
     if (st == STATUS_OK)
         st = asset_store_open(w, err);
-    if (st == STATUS_OK && !(w->assets = asset_server_new()))
-        st = error_set(err, STATUS_NOMEM, 0, "out of memory");
     if (st == STATUS_OK && !(w->vault = vault_new(store_dir(api->store))))
         st = error_set(err, STATUS_NOMEM, 0, "out of memory");
     if (st != STATUS_OK) {
@@ -347,7 +339,6 @@ void workers_close(struct workers *w)
         return;
     for (int i = 0; i < LOCKS; i++)
         pthread_mutex_destroy(&w->locks[i]);
-    asset_server_free(w->assets);
     vault_free(w->vault);
     free(w->root);
     free(w);

@@ -17,7 +17,6 @@
 #include "workers/vault.h"
 
 struct workers;
-struct asset_server;
 
 /* Makes tables and folder, removes what a crash has left. `rt` must outlive it. */
 enum status workers_open(struct api *api, struct runtime *rt, struct workers **ret, struct error *err) MUST_CHECK;
@@ -33,7 +32,6 @@ struct vault *workers_vault(const struct workers *w);
 struct api *workers_api(const struct workers *w);
 /* The folder of all, absolute. */
 const char *workers_root(const struct workers *w);
-struct asset_server *workers_assets(const struct workers *w);
 
 /* One change of a Worker at a time. */
 void workers_lock(struct workers *w, struct slice name);
