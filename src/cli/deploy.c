@@ -458,34 +458,56 @@ static void get_url(struct deploy *d, struct buf *ret)
     api_answer_release(&answer);
 }
 
+/* Of a PUT it is in "deployment_id", without its dashes. */
+static void append_version_id(const struct json *result, struct buf *ret)
+{
+    struct slice bare = json_get_text(result, "deployment_id");
+
+    if (bare.len != 32) {
+        buf_append_slice(ret, json_get_text(result, "id"));
+        return;
+    }
+    for (size_t i = 0; i < bare.len; i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            buf_append_char(ret, '-');
+        buf_append_char(ret, bare.ptr[i]);
+    }
+}
+
+static void print_result_json(const struct deploy *d, struct slice version, struct slice url)
+{
+    struct buf text = { 0 };
+
+    buf_append_cstr(&text, "{\"name\":");
+    json_write_cstr(&text, d->worker.name);
+    buf_append_cstr(&text, ",\"version_id\":");
+    json_write_text(&text, version);
+    buf_append_cstr(&text, ",\"url\":");
+    if (url.len)
+        json_write_text(&text, url);
+    else
+        buf_append_cstr(&text, "null");
+    buf_append_char(&text, '}');
+    print_json(buf_slice(&text));
+    buf_release(&text);
+}
+
 static void print_result(struct deploy *d, bool activate)
 {
-    struct slice id = json_get_text(d->version.result, "id"),
-                 deployed = json_get_text(d->version.result, "deployment_id");
-    struct slice version = activate && deployed.len ? deployed : id;
-    struct buf url = { 0 }, text = { 0 };
+    struct buf version = { 0 }, url = { 0 };
 
+    append_version_id(d->version.result, &version);
     if (activate)
         get_url(d, &url);
     if (d->options->worker.common.json) {
-        buf_append_cstr(&text, "{\"name\":");
-        json_write_cstr(&text, d->worker.name);
-        buf_append_cstr(&text, ",\"version_id\":");
-        json_write_text(&text, version);
-        buf_append_cstr(&text, ",\"url\":");
-        if (url.len)
-            json_write_text(&text, buf_slice(&url));
-        else
-            buf_append_cstr(&text, "null");
-        buf_append_char(&text, '}');
-        print_json(buf_slice(&text));
+        print_result_json(d, buf_slice(&version), buf_slice(&url));
     } else {
         printf("%s %s\n", activate ? "Deployed" : "Uploaded", d->worker.name);
         if (activate)
             print_targets(d, buf_slice(&url));
-        printf("Version ID: %.*s\n", SLICE_FMT(version));
+        printf("Version ID: %.*s\n", SLICE_FMT(buf_slice(&version)));
     }
-    buf_release(&text);
+    buf_release(&version);
     buf_release(&url);
 }
 

@@ -145,7 +145,8 @@ static enum status send_buckets(struct upload *u, const struct json *buckets, st
         n += b->n;
     }
     if (st == STATUS_OK)
-        print_note("Uploaded %zu of %zu static assets; the server has the others.", n, u->files->n);
+        print_note("Uploaded %zu of %zu static assets%s.", n, u->files->n,
+                   n < u->files->n ? "; the server has the others" : "");
     return st;
 }
 

@@ -100,8 +100,8 @@ static void print_binding(const struct json *b)
         else if (v)
             json_write_value(&value, v);
     }
-    printf("  %.*s (%.*s) %.*s\n", SLICE_FMT(json_get_text(b, "name")), SLICE_FMT(json_get_text(b, "type")),
-           SLICE_FMT(value.ptr ? buf_slice(&value) : SLICE_LIT("")));
+    printf("  %.*s (%.*s)%s%s\n", SLICE_FMT(json_get_text(b, "name")), SLICE_FMT(json_get_text(b, "type")),
+           value.len ? " " : "", value.len ? value.ptr : "");
     buf_release(&value);
 }
 
