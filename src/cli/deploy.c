@@ -77,7 +77,7 @@ struct deploy {
     struct session session;
     struct remote_worker worker;
     struct bundle bundle;
-    struct asset_files assets; /* when the project has a folder of them */
+    struct asset_folder assets; /* when the project has a folder of them */
     char *folder;              /* of the bundle; a temporary one unless --outdir */
     char *assets_jwt;
     struct api_answer version; /* what the upload gave */
@@ -122,7 +122,7 @@ static enum status load_project(struct deploy *d, struct deploy_options *o, stru
     if (st == STATUS_OK)
         st = deploy_check_bindings(&d->project, err);
     if (st == STATUS_OK && d->project.assets_directory.len)
-        st = asset_files_find(d->project.assets_directory.ptr, ASSET_MAX_BYTES, &d->assets, err);
+        st = asset_folder_read(d->project.assets_directory.ptr, ASSET_MAX_BYTES, &d->assets, err);
     return st;
 }
 
@@ -518,7 +518,7 @@ static void deploy_release(struct deploy *d)
     api_answer_release(&d->version);
     free(d->assets_jwt);
     bundle_release(&d->bundle);
-    asset_files_release(&d->assets);
+    asset_folder_release(&d->assets);
     if (d->folder && !d->options->outdir)
         folder_remove(d->folder);
     free(d->folder);

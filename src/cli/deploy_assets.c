@@ -3,7 +3,7 @@
 
 #include "base/base64.h"
 #include "base/digest.h"
-#include "base/mime.h"
+#include "workers/assets.h"
 #include "cli/files.h"
 #include "cli/form.h"
 #include "cli/print.h"
@@ -17,19 +17,19 @@ enum { HASH_LEN = 32 };
 struct upload {
     struct session *session;
     const struct remote_worker *worker;
-    const struct asset_files *files;
+    const struct asset_folder *files;
     char (*hashes)[HASH_LEN + 1]; /* by file */
     char *jwt;                    /* the last that the server gave */
 };
 
-static enum status read_file(const struct asset_file *f, struct buf *ret, struct error *err)
+static enum status read_file(const struct folder_asset *f, struct buf *ret, struct error *err)
 {
     ret->limit = ASSET_MAX_BYTES;
     return file_read(f->file.ptr, ret, err); /* terminated: it is an arena's copy */
 }
 
 /* The content and the end of the name, which decides about the type. */
-static enum status hash_file(const struct asset_file *f, char ret[HASH_LEN + 1], struct error *err)
+static enum status hash_file(const struct folder_asset *f, char ret[HASH_LEN + 1], struct error *err)
 {
     struct buf content = { 0 };
     char hex[SHA256_HEX_LEN + 1];
@@ -37,7 +37,7 @@ static enum status hash_file(const struct asset_file *f, char ret[HASH_LEN + 1],
 
     if (st == STATUS_OK) {
         content.limit = 0;
-        buf_append_slice(&content, mime_of(f->path));
+        buf_append_slice(&content, asset_type_of(f->path));
         sha256_hex(content.ptr ? buf_slice(&content) : SLICE_LIT(""), hex);
         memcpy(ret, hex, HASH_LEN);
         ret[HASH_LEN] = '\0';
@@ -81,7 +81,7 @@ static void take_jwt(struct upload *u, const struct api_answer *answer)
         abort();
 }
 
-static const struct asset_file *file_of(const struct upload *u, struct slice hash)
+static const struct folder_asset *file_of(const struct upload *u, struct slice hash)
 {
     for (size_t i = 0; i < u->files->n; i++)
         if (slice_eq(slice_cstr(u->hashes[i]), hash))
@@ -91,13 +91,13 @@ static const struct asset_file *file_of(const struct upload *u, struct slice has
 
 static enum status add_part(struct upload *u, struct slice hash, struct form *form, struct error *err)
 {
-    const struct asset_file *f = file_of(u, hash);
+    const struct folder_asset *f = file_of(u, hash);
     struct buf content = { 0 }, encoded = { 0 };
 
     if (!f)
         return error_set(err, STATUS_INTERNAL, 0, "the server asked for an asset that there is not: %.*s",
                          SLICE_FMT(hash));
-    struct slice type = mime_of(f->path);
+    struct slice type = asset_type_of(f->path);
     enum status st = read_file(f, &content, err);
     if (st == STATUS_OK) {
         base64_encode(&encoded, buf_slice(&content));
@@ -163,7 +163,7 @@ static enum status open_session(struct upload *u, struct api_answer *answer, str
     return st;
 }
 
-enum status deploy_upload_assets(struct session *s, const struct remote_worker *w, const struct asset_files *files,
+enum status deploy_upload_assets(struct session *s, const struct remote_worker *w, const struct asset_folder *files,
                                  char **ret_jwt, struct error *err)
 {
     struct upload u = { .session = s, .worker = w, .files = files };
@@ -194,7 +194,7 @@ static void add_text(struct buf *out, size_t from, const char *key, struct slice
     json_write_text(out, text);
 }
 
-void deploy_add_assets_config(const struct project *p, const struct asset_files *files, struct buf *out)
+void deploy_add_assets_config(const struct project *p, const struct asset_folder *files, struct buf *out)
 {
     static const char *const keys[] = { "html_handling", "not_found_handling", "run_worker_first" };
     size_t from;

@@ -2,7 +2,7 @@
 #ifndef DIONE_CLI_DEPLOY_ASSETS_H
 #define DIONE_CLI_DEPLOY_ASSETS_H
 
-#include "cli/asset_files.h"
+#include "cli/asset_folder.h"
 #include "cli/project.h"
 #include "cli/remote_worker.h"
 
@@ -10,9 +10,9 @@
 enum { ASSET_MAX_BYTES = 25 * 1024 * 1024 };
 
 /* Uploads what the server asks for. *ret_jwt is what the Worker's metadata names them by; the caller frees it. */
-enum status deploy_upload_assets(struct session *s, const struct remote_worker *w, const struct asset_files *files,
+enum status deploy_upload_assets(struct session *s, const struct remote_worker *w, const struct asset_folder *files,
                                  char **ret_jwt, struct error *err) MUST_CHECK;
 /* Appends the `config` object of the metadata: how paths are matched, _headers, _redirects. */
-void deploy_add_assets_config(const struct project *p, const struct asset_files *files, struct buf *out);
+void deploy_add_assets_config(const struct project *p, const struct asset_folder *files, struct buf *out);
 
 #endif

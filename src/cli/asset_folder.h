@@ -1,37 +1,37 @@
 /*
- * asset_files.h - the static assets in a folder: every file below it but those that .assetsignore names.
+ * asset_folder.h - the static assets in a folder: every file below it but those that .assetsignore names.
  *
  * .assetsignore is read as git reads .gitignore; it, _headers and _redirects at the top are no assets themselves. Main
  * thread; aborts when memory runs out.
  */
-#ifndef DIONE_CLI_ASSET_FILES_H
-#define DIONE_CLI_ASSET_FILES_H
+#ifndef DIONE_CLI_ASSET_FOLDER_H
+#define DIONE_CLI_ASSET_FOLDER_H
 
 #include "base/arena.h"
 #include "base/error.h"
 
-struct asset_file {
+struct folder_asset {
     struct slice path; /* "/images/a b.png": from the folder, as it is, not encoded */
     struct slice file; /* the path on the disk */
     uint64_t size;
 };
 
-struct asset_files {
+struct asset_folder {
     struct arena arena;
-    struct asset_file *items; /* in the order of their paths */
+    struct folder_asset *items; /* in the order of their paths */
     size_t n;
     struct slice headers, redirects; /* the text of _headers and _redirects; absent: not there */
 };
 
 /* Errors  LIMIT a file beyond `max_file_bytes`, named; IO. */
-enum status asset_files_find(const char *folder, uint64_t max_file_bytes, struct asset_files *ret,
+enum status asset_folder_read(const char *folder, uint64_t max_file_bytes, struct asset_folder *ret,
                              struct error *err) MUST_CHECK;
-void asset_files_release(struct asset_files *a);
+void asset_folder_release(struct asset_folder *a);
 
 /*
  * Whether a path ("images/a.png", without a slash in front) is ignored by the text of an .assetsignore. Pure. Patterns:
  * # comments, ! takes back, / at the end means folders, / elsewhere ties to the top, * ? [] within a name, ** across.
  */
-bool asset_is_ignored(struct slice patterns, struct slice path);
+bool asset_folder_ignores(struct slice patterns, struct slice path);
 
 #endif

@@ -1,5 +1,5 @@
-/* asset_files.c - see asset_files.h. */
-#include "cli/asset_files.h"
+/* asset_folder.c - see asset_folder.h. */
+#include "cli/asset_folder.h"
 
 #include "cli/files.h"
 
@@ -90,7 +90,7 @@ static bool is_ignored(struct slice patterns, struct slice path, bool is_folder)
     return ignored;
 }
 
-bool asset_is_ignored(struct slice patterns, struct slice path)
+bool asset_folder_ignores(struct slice patterns, struct slice path)
 {
     return is_ignored(patterns, path, false);
 }
@@ -98,13 +98,13 @@ bool asset_is_ignored(struct slice patterns, struct slice path)
 /* ---- the folder ---- */
 
 struct walk {
-    struct asset_files *found;
+    struct asset_folder *found;
     size_t cap, root_len;
     struct slice patterns;
     uint64_t max_file_bytes;
 };
 
-static struct slice keep(struct asset_files *a, struct slice s)
+static struct slice keep(struct asset_folder *a, struct slice s)
 {
     struct slice kept = arena_copy(&a->arena, s);
 
@@ -114,7 +114,7 @@ static struct slice keep(struct asset_files *a, struct slice s)
 }
 
 /* A file at the top of the folder that says something about the others; not there is fine. */
-static enum status read_special(struct asset_files *a, const char *folder, const char *name, struct slice *ret,
+static enum status read_special(struct asset_folder *a, const char *folder, const char *name, struct slice *ret,
                                 struct error *err)
 {
     struct buf text = { .limit = SPECIAL_MAX_BYTES };
@@ -142,7 +142,7 @@ static enum status take_file(struct walk *w, const FTSENT *e, struct error *err)
     for (size_t i = 0; i < ARRAY_LEN(special); i++)
         if (slice_eq(path, slice_cstr(special[i])))
             return STATUS_OK;
-    if (asset_is_ignored(w->patterns, slice_from(path, 1)))
+    if (asset_folder_ignores(w->patterns, slice_from(path, 1)))
         return STATUS_OK;
     if (size > w->max_file_bytes)
         return error_set(err, STATUS_LIMIT, 0, "%s has %" PRIu64 " bytes; a static asset may have %" PRIu64,
@@ -153,7 +153,7 @@ static enum status take_file(struct walk *w, const FTSENT *e, struct error *err)
         if (!w->found->items)
             abort();
     }
-    w->found->items[w->found->n++] = (struct asset_file){
+    w->found->items[w->found->n++] = (struct folder_asset){
         .path = keep(w->found, path),
         .file = keep(w->found, slice_cstr(e->fts_path)),
         .size = size,
@@ -189,9 +189,9 @@ static enum status walk_folder(struct walk *w, char *folder, struct error *err)
     return st;
 }
 
-enum status asset_files_find(const char *folder, uint64_t max_file_bytes, struct asset_files *ret, struct error *err)
+enum status asset_folder_read(const char *folder, uint64_t max_file_bytes, struct asset_folder *ret, struct error *err)
 {
-    struct asset_files found = { 0 };
+    struct asset_folder found = { 0 };
     struct walk w = { .found = &found, .max_file_bytes = max_file_bytes };
     char *root = strdup(folder);
 
@@ -210,16 +210,16 @@ enum status asset_files_find(const char *folder, uint64_t max_file_bytes, struct
         st = walk_folder(&w, root, err);
     free(root);
     if (st != STATUS_OK) {
-        asset_files_release(&found);
+        asset_folder_release(&found);
         return st;
     }
     *ret = found;
     return STATUS_OK;
 }
 
-void asset_files_release(struct asset_files *a)
+void asset_folder_release(struct asset_folder *a)
 {
     free(a->items);
     arena_release(&a->arena);
-    *a = (struct asset_files){ 0 };
+    *a = (struct asset_folder){ 0 };
 }

@@ -1,5 +1,5 @@
 /* The files that are static assets, and .assetsignore. */
-#include "cli/asset_files.h"
+#include "cli/asset_folder.h"
 
 #include "cli/files.h"
 
@@ -17,7 +17,7 @@
 
 static bool ignored(const char *patterns, const char *path)
 {
-    return asset_is_ignored(slice_cstr(patterns), slice_cstr(path));
+    return asset_folder_ignores(slice_cstr(patterns), slice_cstr(path));
 }
 
 static void patterns_are_those_of_git(void **state)
@@ -85,12 +85,12 @@ static void make_tree(void)
 
 static void every_file_but_the_ignored_ones_is_found(void **state)
 {
-    struct asset_files a;
+    struct asset_folder a;
     struct error err;
 
     (void)state;
     make_tree();
-    if (asset_files_find(root, 1000, &a, &err) != STATUS_OK)
+    if (asset_folder_read(root, 1000, &a, &err) != STATUS_OK)
         fail_msg("%s", err.msg);
     assert_int_equal(a.n, 3);
     assert_string_equal(a.items[0].path.ptr, "/img/_headers");
@@ -99,12 +99,12 @@ static void every_file_but_the_ignored_ones_is_found(void **state)
     assert_int_equal(a.items[2].size, 4);
     assert_string_equal(a.headers.ptr, "/*\n  X-A: b\n");
     assert_null(a.redirects.ptr);
-    asset_files_release(&a);
-    assert_int_equal(asset_files_find(root, 3, &a, &err), STATUS_LIMIT);
+    asset_folder_release(&a);
+    assert_int_equal(asset_folder_read(root, 3, &a, &err), STATUS_LIMIT);
     assert_non_null(strstr(err.msg, "index.html"));
     folder_remove(root);
     assert_false(folder_exists(root));
-    assert_int_equal(asset_files_find(root, 3, &a, &err), STATUS_NOTFOUND);
+    assert_int_equal(asset_folder_read(root, 3, &a, &err), STATUS_NOTFOUND);
     free(root);
 }
 
