@@ -528,27 +528,26 @@ static void kill_for(struct instance *in, const char *outcome, const char *why)
     send_signal(in, SIGKILL);
 }
 
-/* Processor time counts against it for as long as no answer moves and it does not rest. */
-static bool is_stuck(struct instance *in, int64_t cpu_ms)
+/* Processor time counts against it for as long as no answer moves and it never rests. */
+static bool is_stuck(struct instance *in, const struct process_usage *u)
 {
     uint64_t signs = atomic_load_explicit(&in->target->n_signs, memory_order_relaxed);
-    int64_t used = cpu_ms - in->seen_cpu_ms;
 
-    in->busy_ms = signs != in->seen_signs || used <= 10 ? 0 : in->busy_ms + used;
+    in->busy_ms = signs != in->seen_signs || !u->computes ? 0 : in->busy_ms + u->cpu_ms - in->seen_cpu_ms;
     in->seen_signs = signs;
-    in->seen_cpu_ms = cpu_ms;
+    in->seen_cpu_ms = u->cpu_ms;
     return in->busy_ms > in->opt.cpu_limit_ms;
 }
 
 void instance_watch(struct instance *in)
 {
-    int64_t resident, cpu;
+    struct process_usage usage;
 
     if (!in->run || in->death || (in->state != INSTANCE_RUNNING && in->state != INSTANCE_RETIRED) ||
-        !process_usage(in->run->process.pid, &resident, &cpu))
+        !process_look(in->run->process.pid, &usage))
         return;
-    if (is_stuck(in, cpu))
+    if (is_stuck(in, &usage))
         kill_for(in, "exceededCpu", "exceeded its CPU time limit");
-    else if (resident > in->opt.memory_limit_bytes)
+    else if (usage.resident_bytes > in->opt.memory_limit_bytes)
         kill_for(in, "exceededMemory", "exceeded its memory limit");
 }

@@ -213,9 +213,9 @@ void process_reap(pid_t pid, char *ret_text, size_t cap)
         snprintf(ret_text, cap, "ended with status %d", WEXITSTATUS(status));
 }
 
-bool process_usage(pid_t pid, int64_t *ret_resident_bytes, int64_t *ret_cpu_ms)
+bool process_look(pid_t pid, struct process_usage *ret)
 {
-    char path[64], text[1024];
+    char path[64], text[1024], state;
     unsigned long user, system;
     long resident;
 
@@ -228,10 +228,11 @@ bool process_usage(pid_t pid, int64_t *ret_resident_bytes, int64_t *ret_cpu_ms)
     text[n] = '\0';
     const char *after_name = strrchr(text, ')'); /* a name may hold anything */
     if (!after_name ||
-        sscanf(after_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
-               &user, &system, &resident) != 3)
+        sscanf(after_name, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
+               &state, &user, &system, &resident) != 4)
         return false;
-    *ret_resident_bytes = (int64_t)resident * sysconf(_SC_PAGESIZE);
-    *ret_cpu_ms = (int64_t)(user + system) * 1000 / sysconf(_SC_CLK_TCK);
+    ret->resident_bytes = (int64_t)resident * sysconf(_SC_PAGESIZE);
+    ret->cpu_ms = (int64_t)(user + system) * 1000 / sysconf(_SC_CLK_TCK);
+    ret->computes = state == 'R';
     return true;
 }

@@ -40,7 +40,13 @@ struct process {
 enum status process_start(const struct process_options *opt, struct process *ret, struct error *err) MUST_CHECK;
 /* After pid_fd became readable: takes the exit status and writes it in words. */
 void process_reap(pid_t pid, char *ret_text, size_t cap);
-/* Memory it has resident, and processor time it has used, so far. False: it is gone. */
-bool process_usage(pid_t pid, int64_t *ret_resident_bytes, int64_t *ret_cpu_ms);
+struct process_usage {
+    int64_t resident_bytes;
+    int64_t cpu_ms; /* so far */
+    bool computes;  /* at this moment; otherwise it waits for something */
+};
+
+/* False: it is gone. */
+bool process_look(pid_t pid, struct process_usage *ret);
 
 #endif
