@@ -1,4 +1,4 @@
-// A closed-loop HTTP/1.1 load generator: N keep-alive connections, one thread, one request in
+// A closed-loop load generator for HTTP/1.1 and for Redis' protocol: N keep-alive connections, one thread, one request in
 // flight on each. It exists because the client shares the machine with the server under test: what
 // the client burns, the server does not get. So it parses just enough to be right (Content-Length
 // and chunked), never copies a body, and asks the clock once per request.
@@ -6,8 +6,11 @@
 // Every answer is checked (2xx, an expected text, a least size), so a wrong answer counts as an
 // error and cannot look fast.
 //
+// Both protocols share everything but the few bytes that frame a message, so that a comparison of an HTTP server with Redis is
+// one of servers and not of clients.
+//
 // A request file is the text of an HTTP request without Content-Length: request line, headers, an
-// empty line, the body. In body and request line `{key}` becomes a new random number from --keys
+// empty line, the body. For Redis it is one line of words, a command and its arguments. In body and request line `{key}` becomes a new random number from --keys
 // and `{seq}` a running number; in --expect `{key}` is the last one drawn.
 
 #include <arpa/inet.h>
@@ -37,6 +40,7 @@
 #define MAX_HEAD (16 * 1024)
 #define READY_MAX 256 // events taken at once
 #define MAX_EXPECT 128
+#define MAX_WORDS 8
 #define SAMPLE 200
 #define RECEIVE_SIZE (256 * 1024)
 #define DRAIN_NS (60 * UINT64_C(1000000000))
@@ -62,6 +66,8 @@ struct form {
 struct request {
     const char *name;
     struct form head, body, expect;
+    struct form words[MAX_WORDS]; // Redis
+    unsigned word_count;
     bool has_body;
     unsigned weight;
     uint64_t low, high; // range of {key}
@@ -102,6 +108,7 @@ struct conn {
 };
 
 static struct {
+    bool redis;
     struct sockaddr_in address;
     unsigned connections;
     double seconds, warmup;
@@ -209,16 +216,48 @@ static size_t form_fill(const struct form *t, const struct request *r, bool fixe
     return (size_t)(p - to);
 }
 
-static void conn_build(struct conn *c)
+// Room for any filled-in form that needs its length written before it.
+static char *part_room(size_t room)
 {
-    static char *body;
-    static size_t body_room;
-    struct request *r = c->request;
-    if (r->body.room > body_room) {
-        free(body);
-        body_room = r->body.room;
-        body = must_alloc(body_room);
+    static char *part;
+    static size_t part_size;
+    if (room > part_size) {
+        free(part);
+        part_size = room;
+        part = must_alloc(part_size);
     }
+    return part;
+}
+
+static char *put_length(char *to, char mark, size_t len)
+{
+    *to++ = mark;
+    to += put_number(to, len);
+    *to++ = '\r';
+    *to++ = '\n';
+    return to;
+}
+
+static char *build_command(struct conn *c, uint64_t *key)
+{
+    struct request *r = c->request;
+    char *p = put_length(c->out, '*', r->word_count);
+    for (unsigned i = 0; i < r->word_count; i++) {
+        char *word = part_room(r->words[i].room);
+        size_t len = form_fill(&r->words[i], r, false, key, word);
+        p = put_length(p, '$', len);
+        memcpy(p, word, len);
+        p += len;
+        *p++ = '\r';
+        *p++ = '\n';
+    }
+    return p;
+}
+
+static char *build_http(struct conn *c, uint64_t *ret_key)
+{
+    struct request *r = c->request;
+    char *body = part_room(r->body.room);
     uint64_t key = 0;
     char *p = c->out + form_fill(&r->head, r, false, &key, c->out);
     if (r->has_body) {
@@ -234,7 +273,16 @@ static void conn_build(struct conn *c)
         memcpy(p, "\r\n", 2);
         p += 2;
     }
-    c->out_len = (size_t)(p - c->out);
+    *ret_key = key;
+    return p;
+}
+
+static void conn_build(struct conn *c)
+{
+    struct request *r = c->request;
+    uint64_t key = 0;
+    char *end = options.redis ? build_command(c, &key) : build_http(c, &key);
+    c->out_len = (size_t)(end - c->out);
     c->out_sent = 0;
     c->expect_len = form_fill(&r->expect, r, true, &key, c->expect);
 }
@@ -437,12 +485,35 @@ static size_t take_chunk_line(struct conn *c, const char *p, size_t len)
     return part;
 }
 
+// The first line of Redis' answer: all of it, or the length of what follows.
+static size_t take_reply(struct conn *c, const char *p, size_t len)
+{
+    bool ended;
+    size_t part = take_line(c, p, len, &ended);
+    if (!ended)
+        return part;
+    long follows = c->head[0] == '$' ? strtol(c->head + 1, NULL, 10) : 0;
+    c->status = c->head[0] == '-' ? 500 : follows < 0 ? 404 : 200;
+    c->close = false;
+    if (c->head[0] == '$' && follows >= 0) {
+        c->left = (uint64_t)follows + 2; // with its line's end
+        c->phase = SIZED_BODY;
+        return part;
+    }
+    size_t shown = c->line_len;
+    c->line_len = 0;
+    c->left = shown;
+    (void)take_body(c, c->head, shown);
+    c->phase = DONE;
+    return part;
+}
+
 static size_t conn_take(struct conn *c, const char *p, size_t len)
 {
     size_t part;
     switch (c->phase) {
     case HEAD:
-        return take_head(c, p, len);
+        return options.redis ? take_reply(c, p, len) : take_head(c, p, len);
     case SIZED_BODY:
         part = take_body(c, p, len);
         if (c->left == 0)
@@ -693,6 +764,16 @@ static char *wire_head(const char *text, size_t len, size_t *ret_len)
     return head;
 }
 
+static void add_words(struct request *r, char *text)
+{
+    for (char *word = strtok(text, " \n"); word; word = strtok(NULL, " \n")) {
+        if (r->word_count == MAX_WORDS)
+            die("at most %d words in a command", MAX_WORDS);
+        r->words[r->word_count] = form_parse(word, strlen(word));
+        r->body.room += r->words[r->word_count++].room + 32;
+    }
+}
+
 static void add_request(const char *path)
 {
     if (options.request_count == MAX_REQUESTS)
@@ -704,6 +785,10 @@ static void add_request(const char *path)
     const char *slash = strrchr(path, '/');
     char *head = wire_head(text, gap ? (size_t)(gap - text) + 1 : len, &head_len);
     *r = (struct request){ .name = slash ? slash + 1 : path, .weight = 1, .low = 1, .high = 1 };
+    if (options.redis) {
+        add_words(r, text);
+        return;
+    }
     r->head = form_parse(head, head_len);
     r->has_body = gap && gap[2];
     if (r->has_body)
@@ -721,6 +806,7 @@ static double number_option(const char *name, const char *text, double low, doub
 
 static const char help[] =
     "load --port PORT --request FILE [options of this request] [--request FILE ...] [options]\n"
+    "  --redis           speak Redis' protocol; comes first\n"
     "  --connections N   keep-alive connections (1)\n"
     "  --seconds S       measured time (2)      --warmup S   uncounted time before it (0.5)\n"
     "  --pid PID         server process whose processor time counts; may repeat\n"
@@ -749,13 +835,16 @@ static void parse_options(int argc, char **argv)
     static const struct option table[] = {
         { "port", 1, NULL, 'p' },   { "connections", 1, NULL, 'c' }, { "seconds", 1, NULL, 's' },
         { "warmup", 1, NULL, 'w' }, { "request", 1, NULL, 'r' },     { "weight", 1, NULL, 'W' },
-        { "keys", 1, NULL, 'k' },   { "expect", 1, NULL, 'e' },      { "min-body", 1, NULL, 'm' },
+        { "redis", 0, NULL, 'R' },  { "keys", 1, NULL, 'k' },   { "expect", 1, NULL, 'e' },      { "min-body", 1, NULL, 'm' },
         { "pid", 1, NULL, 'P' },    { "help", 0, NULL, 'h' },        { 0 }
     };
     options.address.sin_family = AF_INET;
     options.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (int o, i; (o = getopt_long(argc, argv, "", table, &i)) != -1;) {
         switch (o) {
+        case 'R':
+            options.redis = true;
+            break;
         case 'p':
             options.address.sin_port = htons((uint16_t)number_option("port", optarg, 1, 65535));
             break;
