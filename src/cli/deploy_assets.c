@@ -3,7 +3,7 @@
 
 #include "base/base64.h"
 #include "base/digest.h"
-#include "workers/assets.h"
+#include "base/mime.h"
 #include "cli/files.h"
 #include "cli/form.h"
 #include "cli/print.h"
@@ -37,7 +37,7 @@ static enum status hash_file(const struct folder_asset *f, char ret[HASH_LEN + 1
 
     if (st == STATUS_OK) {
         content.limit = 0;
-        buf_append_slice(&content, asset_type_of(f->path));
+        buf_append_slice(&content, mime_of(f->path));
         sha256_hex(content.ptr ? buf_slice(&content) : SLICE_LIT(""), hex);
         memcpy(ret, hex, HASH_LEN);
         ret[HASH_LEN] = '\0';
@@ -97,7 +97,7 @@ static enum status add_part(struct upload *u, struct slice hash, struct form *fo
     if (!f)
         return error_set(err, STATUS_INTERNAL, 0, "the server asked for an asset that there is not: %.*s",
                          SLICE_FMT(hash));
-    struct slice type = asset_type_of(f->path);
+    struct slice type = mime_of(f->path);
     enum status st = read_file(f, &content, err);
     if (st == STATUS_OK) {
         base64_encode(&encoded, buf_slice(&content));

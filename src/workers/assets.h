@@ -53,9 +53,6 @@ enum asset_choice asset_server_choose(void *arg, const struct asset_question *q)
 /* Answers the request from the site that its header names. Loop thread. */
 void asset_serve(struct asset_server *s, struct http_request *req);
 
-/* The Content-Type of a file by its name, as wrangler finds it; empty: unknown. */
-struct slice asset_type_of(struct slice file_name);
-
 /* ---- what a path means; for tests ---- */
 
 struct asset_intent {
