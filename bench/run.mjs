@@ -9,9 +9,10 @@ import { parseArgs } from 'node:util';
 import { dioneBinary, median, progress, ratio, repo, run } from './lib/measure.mjs';
 import { healthOf, openInProcess, startDione, startFastify, startMiniflare } from './lib/peers.mjs';
 import { besideSlowQuery, commandLine, footprint, importFile, syncTime } from './lib/special.mjs';
+import { bindings, requests as workerRequests } from './lib/workers.mjs';
 import { workloads } from './lib/workloads.mjs';
 
-const specials = ['beside', 'import', 'memory', 'cli'];
+const specials = ['beside', 'import', 'memory', 'cli', 'workers'];
 const startPeer = { 'in-process': openInProcess, fastify: startFastify, miniflare: startMiniflare };
 const parts = [...Object.keys(workloads), ...specials];
 
@@ -151,6 +152,12 @@ function targets(measured) {
     atMost('from exec to ready with 1,000 databases', median(memory.ready_ms), 100, (ms) => `${ms.toFixed(1)} ms`);
   }
   if (cli) atLeast('d1 execute --local, against wrangler', ratio(cli.wrangler_ms, cli.dione_ms), 50);
+  const point = measured.workers?.point.find(({ connections }) => connections === 32)?.results;
+  if (point) {
+    const against = (peer) => ratio(list(point.dione, 'rate'), list(point[peer], 'rate'));
+    atLeast('env.DB point read through a Worker, 32 connections, against miniflare', against('miniflare'), 3);
+    atLeast('the same, against a Worker that only says hello', against('hello-world'), 0.45);
+  }
   return found;
 }
 
@@ -233,6 +240,10 @@ async function measureAll(scratch, how) {
     progress('command line');
     measured.cli = await commandLine(scratch, how);
   }
+  if (wanted('workers')) {
+    progress('bindings through a Worker');
+    measured.workers = await bindings(scratch, how);
+  }
   return measured;
 }
 
@@ -268,6 +279,9 @@ function printAll(lines, measured, how) {
     heading('d1 execute --local --command "SELECT 1"');
     table([['', 'milliseconds'], ['dione', median(cli.dione_ms).toFixed(1)],
       ['wrangler', median(cli.wrangler_ms).toFixed(1)]]);
+  }
+  for (const [name, cells] of Object.entries(measured.workers ?? {})) {
+    printWorkload({ title: `${workerRequests[name].title}, through a Worker` }, cells);
   }
   const judged = targets(measured);
   if (judged.length === 0) return judged;

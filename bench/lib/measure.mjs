@@ -1,6 +1,6 @@
 // Numbers about processes and lists: running programs, reading /proc, medians.
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -75,12 +75,14 @@ export class Server {
     return this;
   }
 
-  /** The process and its children: miniflare's work is done by a child. */
+  /** The process and its children, whichever of its threads started them: Workers run in them. */
   get pids() {
     const all = [this.child.pid];
     for (let i = 0; i < all.length; i += 1) {
-      const children = readFileSync(`/proc/${all[i]}/task/${all[i]}/children`, 'utf8');
-      all.push(...children.split(' ').filter(Boolean).map(Number));
+      for (const thread of readdirSync(`/proc/${all[i]}/task`)) {
+        const children = readFileSync(`/proc/${all[i]}/task/${thread}/children`, 'utf8');
+        all.push(...children.split(' ').filter(Boolean).map(Number));
+      }
     }
     return all;
   }

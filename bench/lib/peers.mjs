@@ -18,8 +18,9 @@ export function cleanEnv(more = {}) {
 }
 
 let files = 0;
-async function runLoad(scratch, server, requests, { connections, seconds, warmup }) {
-  const args = ['--port', server.port, '--connections', connections, '--seconds', seconds, '--warmup', warmup];
+/** One run of the load generator; `port` is the server's own unless another is named. */
+export async function runLoad(scratch, server, requests, { connections, seconds, warmup }, port = server.port) {
+  const args = ['--port', port, '--connections', connections, '--seconds', seconds, '--warmup', warmup];
   for (const pid of server.pids) args.push('--pid', pid);
   for (const { name, text, keys = [1, 1], weight = 1, expect, minBody = 0 } of requests) {
     const folder = join(scratch, `request-${(files += 1)}`);
@@ -72,12 +73,13 @@ class HttpPeer {
   stop() { return this.server.stop(); }
 }
 
-export async function startDioneServer(folder) {
-  return new Server().start(dioneBinary, ['serve', '--data', folder, '--listen', '127.0.0.1:0'],
+export async function startDioneServer(folder, options = []) {
+  return new Server().start(dioneBinary, ['serve', '--data', folder, '--listen', '127.0.0.1:0', ...options],
     { env: cleanEnv({ DIONE_TOKEN: token }) });
 }
 
-const databases = '/client/v4/accounts/local/d1/database';
+const account = '/client/v4/accounts/local';
+const databases = `${account}/d1/database`;
 export const databasePath = (uuid, action) => `${databases}/${uuid}/${action}`;
 
 export async function createDatabase(peer, name) {
@@ -85,9 +87,20 @@ export async function createDatabase(peer, name) {
   return uuid;
 }
 
-export async function startDione(scratch, name = 'bench') {
-  const server = await startDioneServer(join(scratch, `dione-${name}`));
-  const peer = new HttpPeer('dione', scratch, server, null);
+/** Dione with an empty database; `call` reaches the rest of its API. */
+class DionePeer extends HttpPeer {
+  async call(method, path, body) {
+    const headers = { authorization: `Bearer ${token}` };
+    const answer = await fetch(this.server.url + account + path, { method, body, headers });
+    const parsed = await answer.json();
+    if (!parsed.success) throw new Error(`${method} ${path}: ${JSON.stringify(parsed).slice(0, 500)}`);
+    return parsed.result;
+  }
+}
+
+export async function startDione(scratch, name = 'bench', options) {
+  const server = await startDioneServer(join(scratch, `dione-${name}`), options);
+  const peer = new DionePeer('dione', scratch, server, null);
   peer.uuid = await createDatabase(peer, name);
   peer.path = databasePath(peer.uuid, 'query');
   return peer;
@@ -107,9 +120,10 @@ export async function startFastify(scratch) {
   return new HttpPeer('fastify', scratch, server, '/query');
 }
 
-export async function startMiniflare(scratch) {
+export async function startMiniflare(scratch, name = 'bench') {
   const script = join(repo, 'bench/peers/miniflare.mjs');
-  const server = await new Server().start(process.execPath, ['--no-warnings', script, join(scratch, 'miniflare'), '0'],
+  const folder = join(scratch, `miniflare-${name}`);
+  const server = await new Server().start(process.execPath, ['--no-warnings', script, folder, '0'],
     { env: cleanEnv() });
   return new HttpPeer('miniflare', scratch, server, '/query');
 }

@@ -1,30 +1,14 @@
-// What a user of D1 has on the own machine today: a Worker in front of miniflare's D1, taking and
-// giving the same JSON as D1's REST API.
+// What a user of D1 and KV has on the own machine today: a Worker (worker.mjs) on miniflare.
 // usage: node miniflare.mjs FOLDER PORT
 
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const require = createRequire(new URL('../../tests/package.json', import.meta.url));
 
 const [folder, port] = process.argv.slice(2);
 
-const script = `
-async function run(db, { sql, params = [], batch }) {
-  if (batch) return db.batch(batch.map(({ sql, params = [] }) => db.prepare(sql).bind(...params)));
-  return [await db.prepare(sql).bind(...params).all()];
-}
-export default {
-  async fetch(request, env) {
-    try {
-      const result = await run(env.DB, await request.json());
-      return Response.json({ success: true, errors: [], messages: [], result });
-    } catch (error) {
-      const errors = [{ message: error.message }];
-      return Response.json({ success: false, errors, result: null }, { status: 400 });
-    }
-  },
-};
-`;
+const script = readFileSync(new URL('worker.mjs', import.meta.url), 'utf8');
 
 // Version 5 describes Workers in another way than version 4 and converts the old form.
 const { Miniflare, convertV4MiniflareOptions = (given) => given } = require('miniflare');
@@ -35,7 +19,9 @@ const options = convertV4MiniflareOptions({
   host: '127.0.0.1',
   port: Number(port),
   d1Databases: { DB: 'bench' },
+  kvNamespaces: { KV: 'bench' },
   d1Persist: folder, // version 4's name for it
+  kvPersist: folder,
   resourcePersistencePath: folder,
 });
 const miniflare = new Miniflare(options);
