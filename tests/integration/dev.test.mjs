@@ -206,6 +206,37 @@ export default { async fetch() {
   });
 });
 
+test('static assets are served from their folder, as they are now', async (t) => {
+  const folder = await smallProject(t, {
+    'src/index.js': workerOf(`const { pathname } = new URL(request.url);
+      return pathname === '/api' ? env.ASSETS.fetch(new URL('/note.txt', request.url)) : new Response('the Worker at ' + pathname, { status: 201 });`),
+    'public/index.html': '<h1>home</h1>', 'public/note.txt': 'a note', 'public/404.html': 'not here', 'public/_headers': '/note.txt\n  x-mine: yes\n',
+  }, { assets: { directory: 'public', binding: 'ASSETS' } });
+  const dev = await startDev(t, folder);
+  assert.equal((await dev.get('/')).text, '<h1>home</h1>');
+  assert.equal((await dev.get('/index.html', { redirect: 'manual' })).headers.get('location'), '/');
+  const note = await dev.get('/note.txt');
+  assert.deepEqual([note.text, note.headers.get('x-mine')], ['a note', 'yes']);
+  assert.equal((await dev.get('/api')).text, 'a note');
+  assert.deepEqual(await dev.get('/other').then(({ status, text }) => [status, text]), [201, 'the Worker at /other']);
+  await mkdir(join(folder, 'public/deep'));
+  await writeFile(join(folder, 'public/deep/new.txt'), 'new');
+  await writeFile(join(folder, 'public/note.txt'), 'changed');
+  await until('the new file is served', async () => (await dev.get('/deep/new.txt')).text === 'new');
+  assert.equal((await dev.get('/note.txt')).text, 'changed');
+  await dev.stop();
+
+  const only = { name: 'only', compatibility_date: '2026-01-01', assets: { directory: 'public', not_found_handling: '404-page' } };
+  await writeFile(join(folder, 'wrangler.json'), JSON.stringify(only));
+  const pages = await startDev(t, folder);
+  assert.equal((await pages.get('/')).text, '<h1>home</h1>');
+  assert.deepEqual(await pages.get('/other').then(({ status, text }) => [status, text]), [404, 'not here']);
+  await writeFile(join(folder, 'wrangler.json'), JSON.stringify({ ...only, assets: { ...only.assets, not_found_handling: 'nonsense' } }));
+  await pages.shows(/nonsense/, { stream: 'stderr' });
+  assert.equal((await pages.get('/other')).status, 404);
+  await pages.stop();
+});
+
 test('bindings of kinds that Dione does not have are named', async (t) => {
   const folder = await smallProject(t, { 'src/index.js': workerOf('return Response.json([typeof env.FILES, typeof env.ROOMS]);') }, {
     r2_buckets: [{ binding: 'FILES', bucket_name: 'files' }], durable_objects: { bindings: [{ name: 'ROOMS', class_name: 'Room' }] },

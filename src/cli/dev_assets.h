@@ -1,0 +1,18 @@
+/* dev_assets.h - the static assets of a project under `dione dev`: served from their folder, by the deployed ones' code. */
+#ifndef DIONE_CLI_DEV_ASSETS_H
+#define DIONE_CLI_DEV_ASSETS_H
+
+#include "cli/edition.h"
+#include "workers/assets.h"
+
+/* The site's name in the asset server, which has no other. */
+#define DEV_ASSETS_ID "dev"
+
+/*
+ * Looks at the folder again and serves what is there now, as the project's configuration says; the files themselves are
+ * read when they are asked for. A project without assets has no site. Main thread.
+ * Errors  INVALID the configuration; LIMIT, IO the folder. The site before stays.
+ */
+enum status dev_assets_put(struct asset_server *s, const struct edition *e, struct error *err) MUST_CHECK;
+
+#endif
