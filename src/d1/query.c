@@ -10,7 +10,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { TRANSACTION_DEFAULT_MS = 5000, TRANSACTION_MAX_MS = 30000 };
+enum {
+    TRANSACTION_DEFAULT_MS = 5000,
+    TRANSACTION_MAX_MS = 30000,
+    LARGE_BODY_BYTES = 512 * 1024, /* parsing it would hold up a loop for a millisecond: a pool does it */
+};
 
 /* Lives in the request's arena. */
 struct query {
@@ -18,6 +22,7 @@ struct query {
     struct http_request *req;
     struct error err;
     char transaction_id[UUID_LEN + 1];
+    void (*then)(struct query *q);
 };
 
 /* ---- the body ---- */
@@ -107,44 +112,77 @@ static void open_answer(struct query *q)
     buf_append_char(&q->run.out, '[');
 }
 
-/* Parses the body into q. False: it has answered. */
-static bool fill(struct query *q, enum sql_format format)
+static enum status parse(struct query *q)
+{
+    const struct json *body;
+    enum status st = envelope_parse(q->req, &body, &q->err);
+
+    return st == STATUS_OK ? take_body(q->req, body, &q->run, &q->err) : st;
+}
+
+static void go_on(struct query *q)
+{
+    if (q->run.status == STATUS_OK) {
+        open_answer(q);
+        q->then(q);
+        return;
+    }
+    database_unref(q->run.db);
+    envelope_error(q->req, &q->err);
+}
+
+static void deliver_parsed(struct loop_msg *msg)
+{
+    go_on(CONTAINER_OF(msg, struct query, run.msg));
+}
+
+static void parse_in_pool(struct job *job)
+{
+    struct query *q = CONTAINER_OF(job, struct query, run.job);
+
+    q->run.status = parse(q);
+    q->run.msg.deliver = deliver_parsed;
+    loop_post(q->req->loop, &q->run.msg);
+}
+
+/* Parses the body into q; then, if it is good, calls `then`, and else answers. */
+static void with_body(struct query *q, enum sql_format format, void (*then)(struct query *q))
 {
     struct http_request *req = q->req;
-    const struct json *body;
+    bool large = req->body.len > LARGE_BODY_BYTES;
 
-    if (!http_request_keep_body(req)) {
-        database_unref(q->run.db);
-        api_fail(req, STATUS_NOMEM, "out of memory");
-        return false;
-    }
-    if (!envelope_body(req, &body)) {
-        database_unref(q->run.db);
-        return false;
-    }
     q->run.format = format;
-    if (take_body(req, body, &q->run, &q->err) != STATUS_OK) {
-        database_unref(q->run.db);
-        envelope_error(req, &q->err);
-        return false;
+    q->then = then;
+    if (!(large ? http_request_keep(req) : http_request_keep_body(req))) {
+        q->run.status = error_set(&q->err, STATUS_NOMEM, 0, "out of memory");
+        go_on(q);
+    } else if (large) {
+        q->run.job.run = parse_in_pool;
+        pool_submit(store_job_pool(api_of(req)->store), &q->run.job);
+    } else {
+        q->run.status = parse(q);
+        go_on(q);
     }
-    return true;
 }
 
 /* ---- query and raw ---- */
+
+static void run(struct query *q)
+{
+    q->req->user = q;
+    q->req->on_gone = on_gone;
+    if (store_run(&q->run))
+        answer(q);
+}
 
 static void run_query(struct http_request *req, enum sql_format format)
 {
     struct query *q = query_new(req, API_READ);
 
-    if (!q || !fill(q, format))
+    if (!q)
         return;
     q->run.read_only = !grant_allows(req->auth, database_uuid(q->run.db), true);
-    open_answer(q);
-    req->user = q;
-    req->on_gone = on_gone;
-    if (store_run(&q->run))
-        answer(q);
+    with_body(q, format, run);
 }
 
 void query_objects(struct http_request *req)
@@ -200,14 +238,17 @@ void transaction_begin(struct http_request *req)
     store_transaction_begin(&q->run, timeout_ms, q->transaction_id);
 }
 
+static void run_inside(struct query *q)
+{
+    store_transaction_run(&q->run, q->req->params[2]);
+}
+
 static void run_in_transaction(struct http_request *req, enum sql_format format)
 {
     struct query *q = query_new(req, API_WRITE);
 
-    if (!q || !fill(q, format))
-        return;
-    open_answer(q);
-    store_transaction_run(&q->run, req->params[2]);
+    if (q)
+        with_body(q, format, run_inside);
 }
 
 void transaction_query(struct http_request *req)

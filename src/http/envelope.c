@@ -49,28 +49,33 @@ static void malformed(struct http_request *req, const char *what)
     envelope_error(req, &err);
 }
 
-bool envelope_body(struct http_request *req, const struct json **ret)
+enum status envelope_parse(struct http_request *req, const struct json **ret, struct error *err)
 {
     static const struct json empty = { .type = JSON_OBJECT };
     struct json *v;
-    struct error err;
 
     if (slice_trim(req->body).len == 0) {
         *ret = &empty;
+        return STATUS_OK;
+    }
+    enum status st = json_parse(req->body, JSON_STRICT, req->arena, &v, err);
+    if (st == STATUS_INVALID)
+        return error_prefix(err, "The request is malformed: the body is not valid JSON");
+    if (st == STATUS_OK && v->type != JSON_OBJECT)
+        return error_set(err, STATUS_INVALID, 0, "The request is malformed: the body must be a JSON object");
+    if (st == STATUS_OK)
+        *ret = v;
+    return st;
+}
+
+bool envelope_body(struct http_request *req, const struct json **ret)
+{
+    struct error err;
+
+    if (envelope_parse(req, ret, &err) == STATUS_OK)
         return true;
-    }
-    if (json_parse(req->body, JSON_STRICT, req->arena, &v, &err) != STATUS_OK) {
-        if (err.status == STATUS_INVALID)
-            IGNORE_RESULT(error_prefix(&err, "The request is malformed: the body is not valid JSON")); /* changes err */
-        envelope_error(req, &err);
-        return false;
-    }
-    if (v->type != JSON_OBJECT) {
-        malformed(req, "the body must be a JSON object");
-        return false;
-    }
-    *ret = v;
-    return true;
+    envelope_error(req, &err);
+    return false;
 }
 
 void envelope_page_info(struct buf *b, size_t page, size_t per_page, size_t count, size_t total)

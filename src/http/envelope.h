@@ -24,6 +24,8 @@ void envelope_send(struct http_request *req, struct buf *whole);
 
 /* Parses the body as a JSON object. False: it has answered with 7400. An empty body is an empty object. */
 bool envelope_body(struct http_request *req, const struct json **ret) MUST_CHECK;
+/* The same without answering; on any thread, while the request is kept. */
+enum status envelope_parse(struct http_request *req, const struct json **ret, struct error *err) MUST_CHECK;
 
 /* {"page":1,"per_page":20,"count":2,"total_count":2,"total_pages":1} */
 void envelope_page_info(struct buf *b, size_t page, size_t per_page, size_t count, size_t total);

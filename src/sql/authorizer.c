@@ -171,8 +171,8 @@ static bool name_is_allowed(const char *name)
 static bool function_is_allowed(struct sql_conn *c, const char *name)
 {
     static const char *const of_writer[] = { "changes", "last_insert_rowid", "total_changes" };
-    /* Their time is the product of two lengths, and no deadline reaches into a function. */
-    static const char *const stalling[] = { "instr", "ltrim", "replace", "rtrim", "trim", "unhex" };
+    /* Their time is the product of two lengths or more, and no deadline reaches into a function. */
+    static const char *const stalling[] = { "glob", "instr", "like", "ltrim", "replace", "rtrim", "trim", "unhex" };
 
     if (is_one_of(name, of_writer, ARRAY_LEN(of_writer)))
         c->prepare_flags |= SQL_STMT_NEEDS_WRITER;

@@ -181,6 +181,8 @@ enum status sql_error(struct sql_conn *c, int rc, struct error *err)
         return error_set(err, STATUS_TIMEOUT, rc,
                          "D1 DB storage operation exceeded timeout which caused object to be reset.");
     }
+    if (primary == SQLITE_TOOBIG && c->may_retry)
+        return error_set(err, STATUS_AGAIN, rc, "too large for the fast path");
     if (primary == SQLITE_AUTH && c->transaction_refused)
         return error_set(err, STATUS_SQL, rc, "%s", c->profile == SQL_WIDE ? wide_transaction_text : transaction_text);
     if (offset >= 0)

@@ -27,11 +27,12 @@ enum {
     POOL_READER_CACHE_KIB = 1024,
     WRITERS_CACHE_KIB = 16 * 1024, /* page caches of all writers together */
     WRITER_CACHE_MIN_KIB = 1024,
-    SNAPSHOT_MS = 2,            /* how long a loop keeps a read transaction open for the next read */
-    FAST_READ_NS = 1000 * 1000, /* what a read may take on a loop */
-    SLOW_STRIKES = 16,          /* runs in the pool before a slow text is tried on the loop again */
-    GROUP_MAX = 512,            /* requests in one group commit */
-    QUEUE_MAX = 20000,          /* requests that may wait for one database */
+    SNAPSHOT_MS = 2,               /* how long a loop keeps a read transaction open for the next read */
+    FAST_READ_NS = 1000 * 1000,    /* what a read may take on a loop */
+    LOOP_VALUE_BYTES = 512 * 1024, /* the largest value that a loop reads */
+    SLOW_STRIKES = 16,             /* runs in the pool before a slow text is tried on the loop again */
+    GROUP_MAX = 512,               /* requests in one group commit */
+    QUEUE_MAX = 20000,             /* requests that may wait for one database */
 };
 
 enum request_kind { REQUEST_SQL, REQUEST_BEGIN, REQUEST_EXCLUSIVE };

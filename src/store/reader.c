@@ -115,6 +115,8 @@ static enum status loop_reader_open(struct loop_state *ls, struct loop_reader *l
         return st;
     /* A loop never waits for a lock; the pool does. */
     sqlite3_busy_timeout(sql_conn_handle(lr->conn), 0);
+    /* Nor does it work on values so large that one step takes long. */
+    sqlite3_limit(sql_conn_handle(lr->conn), SQLITE_LIMIT_LENGTH, LOOP_VALUE_BYTES);
     lr->db = database_ref(db);
     lr->epoch = epoch;
     lr->schema_epoch = -1;
