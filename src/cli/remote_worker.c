@@ -9,7 +9,7 @@ enum status remote_worker_session(struct common *common, struct session *s, stru
 
     if (!local || common->url || common->token)
         common->remote = true;
-    return session_open(common, local, NULL, s, err);
+    return session_open(common, false, NULL, s, err);
 }
 
 static char *copy_text(struct slice s)
