@@ -9,7 +9,13 @@ enum status remote_worker_session(struct common *common, struct session *s, stru
 
     if (!local || common->url || common->token)
         common->remote = true;
-    return session_open(common, false, NULL, s, err);
+    enum status st = session_open(common, false, NULL, s, err);
+    if (st == STATUS_OK && api_is_in_process(s->api))
+        st = error_set(err, STATUS_INVALID, 0,
+                       "no server runs on the data directory (%s), and Workers need one: start "
+                       "`dione serve`",
+                       api_place(s->api));
+    return st;
 }
 
 static char *copy_text(struct slice s)

@@ -30,7 +30,7 @@ struct worker_options {
     { "url", 0, OPT_TEXT, COMMON_FIELD(url), "URL", "of the server (DIONE_URL, else http://127.0.0.1:8310)", 0, 0 }, \
     { "token", 0, OPT_TEXT, COMMON_FIELD(token), "TOKEN", "for it (DIONE_TOKEN, else DIR/token on this machine)", 0, 0 }, \
     { "remote", 0, OPT_FLAG, COMMON_FIELD(remote), NULL, "talk to a server (default)", 0, 0 }, \
-    { "local", 0, OPT_FLAG, COMMON_FIELD(local), NULL, "work on the data directory here, or through its server", 0, 0 }, \
+    { "local", 0, OPT_FLAG, COMMON_FIELD(local), NULL, "the server that has the data directory here", 0, 0 }, \
     { "data", 0, OPT_TEXT, COMMON_FIELD(data), "DIR", "that data directory (DIONE_DATA, else ./data); implies --local", 0, 0 }, \
     { "config", 'c', OPT_TEXT, COMMON_FIELD(config), "FILE", "instead of wrangler.jsonc or wrangler.toml here", 0, 0 }, \
     { "env", 'e', OPT_TEXT, COMMON_FIELD(env), "NAME", "the environment in that file", 0, 0 }

@@ -298,8 +298,6 @@ static enum status run(struct invocation *in, struct error *err)
         st = make_filters(o, &t.filters, err);
     if (st == STATUS_OK)
         st = remote_worker_open(&o->worker, in->args[0], &t.session, &t.worker, err);
-    if (st == STATUS_OK && api_is_in_process(t.session.api))
-        st = error_set(err, STATUS_INVALID, 0, "no server runs on this data directory, so there is nothing to follow");
     if (st == STATUS_OK)
         st = run_tail(&t, err);
     if (interrupt_requested()) {
