@@ -358,6 +358,7 @@ void server_stop(struct server *s)
     }
     if (s->api.transfers)
         transfers_cancel_all(s->api.transfers);
+    workers_stop(s->api.workers);
     runtime_drain(s->runtime, DRAIN_MS); /* its requests still use the bindings */
     if (s->http)
         http_server_drain(s->http, DRAIN_MS);

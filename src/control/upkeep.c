@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "store/transfers.h"
+#include "workers/workers.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ static void run(struct job *job)
 
     write_down(u->api);
     transfers_sweep(u->api->transfers);
+    workers_sweep(u->api->workers);
     atomic_store(&u->running, false);
 }
 

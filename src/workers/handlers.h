@@ -25,6 +25,9 @@
  *     GET    A/workers/subdomains/:sub       subdomain_check     POST   W/domains/changeset          domains_changeset
  *     GET    A/workers/domains               domains_list        PUT    W/domains/records            domains_set
  *     GET    zones                           zones_list          GET    zones/:zone/workers/routes   zones_routes
+ *     GET    W/tails                         tails_list          POST   W/tails                      tails_create
+ *     DELETE W/tails/:id                     tails_delete        GET    dione/tails/:id              tails_follow
+ *     GET    W/dione/events                  events_list
  *     GET    A/workers/tails/by-consumer/:name, A/workers/durable_objects/namespaces   workers_nothing
  *
  *     POST   W/assets-upload-session         assets_session      POST   A/workers/assets/upload      assets_upload
@@ -67,6 +70,12 @@ void secrets_get(struct http_request *req);
 void secrets_put(struct http_request *req);
 void secrets_delete(struct http_request *req);
 void secrets_bulk(struct http_request *req);
+
+void tails_list(struct http_request *req);
+void tails_create(struct http_request *req);
+void tails_delete(struct http_request *req);
+void tails_follow(struct http_request *req);
+void events_list(struct http_request *req);
 
 void assets_session(struct http_request *req);
 void assets_upload(struct http_request *req);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "workers/asset_store.h"
 #include "workers/document.h"
+#include "workers/tails.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct workers {
     struct api *api;
     struct runtime *rt;
     struct vault *vault;
+    struct tails *tails;
     char *root;
     pthread_mutex_t locks[LOCKS];
 };
@@ -43,6 +45,11 @@ struct api *workers_api(const struct workers *w)
 const char *workers_root(const struct workers *w)
 {
     return w->root;
+}
+
+struct tails *workers_tails(const struct workers *w)
+{
+    return w->tails;
 }
 
 static pthread_mutex_t *lock_of(struct workers *w, struct slice name)
@@ -265,6 +272,7 @@ enum status workers_delete(struct workers *w, struct slice name, struct error *e
     arena_release(&arena);
     if (st != STATUS_OK)
         return st;
+    tails_end_all(w->tails, name);
     st = runtime_remove(w->rt, name, &gone);
     if (st != STATUS_OK && st != STATUS_NOTFOUND)
         log_line(LOG_ERROR, "Worker %.*s: %s", SLICE_FMT(name), gone.msg);
@@ -319,6 +327,8 @@ enum status workers_open(struct api *api, struct runtime *rt, struct workers **r
         st = catalog_open(api->store, err);
     if (st == STATUS_OK)
         st = asset_store_open(w, err);
+    if (st == STATUS_OK && !(w->tails = tails_new(rt)))
+        st = error_set(err, STATUS_NOMEM, 0, "out of memory");
     if (st == STATUS_OK && !(w->vault = vault_new(store_dir(api->store))))
         st = error_set(err, STATUS_NOMEM, 0, "out of memory");
     if (st != STATUS_OK) {
@@ -333,12 +343,25 @@ enum status workers_open(struct api *api, struct runtime *rt, struct workers **r
     return STATUS_OK;
 }
 
+void workers_stop(struct workers *w)
+{
+    if (w)
+        tails_stop(w->tails);
+}
+
+void workers_sweep(struct workers *w)
+{
+    if (w)
+        tails_sweep(w->tails);
+}
+
 void workers_close(struct workers *w)
 {
     if (!w)
         return;
     for (int i = 0; i < LOCKS; i++)
         pthread_mutex_destroy(&w->locks[i]);
+    tails_free(w->tails);
     vault_free(w->vault);
     free(w->root);
     free(w);

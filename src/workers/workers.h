@@ -17,11 +17,16 @@
 #include "workers/vault.h"
 
 struct workers;
+struct tails;
 
 /* Makes tables and folder, removes what a crash has left. `rt` must outlive it. */
 enum status workers_open(struct api *api, struct runtime *rt, struct workers **ret, struct error *err) MUST_CHECK;
 /* Starts every Worker with an active deployment. One that does not start is logged; the others go on. */
 void workers_start(struct workers *w);
+/* Ends what clients follow. Before the runtime and the loops stop. NULL is fine. */
+void workers_stop(struct workers *w);
+/* What is to be done once a minute. */
+void workers_sweep(struct workers *w);
 /* Nobody may call any more. NULL is fine. */
 void workers_close(struct workers *w);
 
@@ -32,6 +37,7 @@ struct vault *workers_vault(const struct workers *w);
 struct api *workers_api(const struct workers *w);
 /* The folder of all, absolute. */
 const char *workers_root(const struct workers *w);
+struct tails *workers_tails(const struct workers *w);
 
 /* One change of a Worker at a time. */
 void workers_lock(struct workers *w, struct slice name);
