@@ -96,6 +96,7 @@ const struct http_route routes[] = {
     { HTTP_M_GET, SCRIPT "/deployments", deployments_list, 0, 0, NULL },
     { HTTP_M_POST, SCRIPT "/deployments", deployments_create, 0, 0, NULL },
     { HTTP_M_GET, SCRIPT "/deployments/:deployment", deployments_get, 0, 0, NULL },
+    { HTTP_M_DELETE, SCRIPT "/deployments/:deployment", deployments_delete, 0, 0, NULL },
     { HTTP_M_GET, SCRIPT "/settings", settings_get, 0, 0, NULL },
     { HTTP_M_PATCH, SCRIPT "/settings", settings_patch, 0, 0, NULL },
     { HTTP_M_GET, SCRIPT "/script-settings", script_settings_get, 0, 0, NULL },

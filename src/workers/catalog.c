@@ -471,6 +471,18 @@ enum status catalog_deploy(struct store *s, struct slice name, const struct depl
     return store_control(s, insert_deployment, &n, err);
 }
 
+static enum status drop_deployment(sqlite3 *db, void *arg, struct error *err)
+{
+    const struct slice *id = arg;
+
+    return run_with(db, "DELETE FROM worker_deployments WHERE id = ?1", *id, err);
+}
+
+enum status catalog_drop_deployment(struct store *s, struct slice id, struct error *err)
+{
+    return store_control(s, drop_deployment, &id, err);
+}
+
 static const char doomed[] =
     "SELECT id FROM worker_versions WHERE worker = ?1 AND id <> (SELECT version FROM worker_deployments WHERE worker = ?1"
     " ORDER BY seq DESC LIMIT 1) AND number <= (SELECT number FROM worker_versions WHERE worker = ?1"

@@ -92,6 +92,7 @@ enum status catalog_add_version(struct store *s, struct slice name, struct slice
 enum status catalog_drop_version(struct store *s, struct slice name, struct slice id, struct error *err) MUST_CHECK;
 enum status catalog_deploy(struct store *s, struct slice name, const struct deployment *d,
                            struct error *err) MUST_CHECK;
+enum status catalog_drop_deployment(struct store *s, struct slice id, struct error *err) MUST_CHECK;
 /* Forgets versions beyond those that are kept, with their deployments; their ids, for the files, are in *ret. */
 enum status catalog_prune(struct store *s, struct slice name, struct arena *a, struct slice **ret, size_t *ret_n,
                           struct error *err) MUST_CHECK;

@@ -15,6 +15,7 @@
  *     GET    A/workers/workers/:name         workers_get         GET    W/deployments                deployments_list
  *     GET    W/settings                      settings_get        POST   W/deployments                deployments_create
  *     PATCH  W/settings                      settings_patch      GET    W/deployments/:id            deployments_get
+ *                                                                DELETE W/deployments/:id            deployments_delete
  *     GET    W/script-settings               script_settings_get
  *     PATCH  W/script-settings               script_settings_patch
  *     GET    W/subdomain                     host_get            GET    W/schedules                  crons_get
@@ -59,6 +60,7 @@ void versions_patch(struct http_request *req);
 void deployments_list(struct http_request *req);
 void deployments_create(struct http_request *req);
 void deployments_get(struct http_request *req);
+void deployments_delete(struct http_request *req);
 
 void settings_get(struct http_request *req);
 void settings_patch(struct http_request *req);

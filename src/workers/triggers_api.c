@@ -220,8 +220,9 @@ static enum status crons_set_locked(struct blocking_call *call)
 
     if (st == STATUS_OK)
         st = call_worker(call, &w);
-    if (st == STATUS_OK)
-        st = unless_unknown(runtime_set_crons(workers_runtime(workers_of(call)), name, crons, n, &call->err));
+    if (st != STATUS_OK)
+        return st;
+    st = unless_unknown(runtime_set_crons(workers_runtime(workers_of(call)), name, crons, n, &call->err));
     if (st == STATUS_INVALID) {
         IGNORE_RESULT(error_prefix(&call->err, "invalid cron string")); /* changes err */
         call->err.status = STATUS_CRON;

@@ -37,42 +37,6 @@ static enum status no_memory(struct error *err)
     return error_set(err, STATUS_NOMEM, 0, "out of memory");
 }
 
-/* ---- the form ---- */
-
-static enum status parse_metadata(struct upload *u, struct error *err)
-{
-    const struct multipart_part *part = multipart_find(&u->form, "metadata");
-    struct json *v;
-
-    if (!part)
-        return error_set(err, STATUS_FORM, 0, "Could not parse request body: the form has no part `metadata`");
-    enum status st = json_parse(part->body, JSON_STRICT, u->arena, &v, err);
-    if (st == STATUS_INVALID) {
-        IGNORE_RESULT(
-            error_prefix(err, "Could not parse request body: `metadata` is not valid JSON")); /* changes err */
-        if (err)
-            err->status = STATUS_FORM;
-        return STATUS_FORM;
-    }
-    if (st == STATUS_OK && v->type != JSON_OBJECT)
-        return error_set(err, STATUS_FORM, 0, "Could not parse request body: `metadata` is not a JSON object");
-    u->metadata = v;
-    return st;
-}
-
-static enum status parse_form(struct upload *u, struct error *err)
-{
-    enum status st = multipart_parse(u->content_type, u->body, u->arena, &u->form, err);
-
-    if (st == STATUS_INVALID) {
-        IGNORE_RESULT(error_prefix(err, "Could not parse request body")); /* changes err */
-        if (err)
-            err->status = STATUS_FORM;
-        return STATUS_FORM;
-    }
-    return st == STATUS_OK ? parse_metadata(u, err) : st;
-}
-
 /* ---- modules ---- */
 
 static struct slice bare_type(struct slice content_type)
@@ -402,7 +366,7 @@ enum status upload_read(struct workers *w, struct upload *u, struct error *err)
 {
     struct maker m = { .w = w, .u = u };
     struct buf document CLEANUP(buf_release) = { 0 };
-    enum status st = parse_form(u, err);
+    enum status st = upload_form_read(u, err);
 
     if (st == STATUS_OK)
         st = gather_modules(&m, err);

@@ -33,4 +33,7 @@ struct upload {
  */
 enum status upload_read(struct workers *w, struct upload *u, struct error *err) MUST_CHECK;
 
+/* Its first step: the form's parts, by module, and the metadata. FORM. */
+enum status upload_form_read(struct upload *u, struct error *err) MUST_CHECK;
+
 #endif

@@ -124,6 +124,11 @@ void deployments_list(struct http_request *req)
     worker_call(req, API_READ, work_deployments);
 }
 
+static enum status no_deployment(struct blocking_call *call)
+{
+    return no_deployment(call);
+}
+
 static enum status work_deployment(struct blocking_call *call)
 {
     struct worker *w;
@@ -143,6 +148,35 @@ static enum status work_deployment(struct blocking_call *call)
 void deployments_get(struct http_request *req)
 {
     worker_call(req, API_READ, work_deployment);
+}
+
+static enum status delete_locked(struct blocking_call *call)
+{
+    struct worker *w;
+    struct slice id = call->req->params[2];
+    size_t i = 0;
+    enum status st = call_worker(call, &w);
+
+    if (st != STATUS_OK)
+        return st;
+    while (i < w->n_deployments && !slice_eq(w->deployments[i].id, id))
+        i++;
+    if (i == w->n_deployments)
+        return no_deployment(call);
+    if (i == 0)
+        return error_set(&call->err, STATUS_INVALID, 0,
+                         "The latest deployment cannot be deleted: it is the active one");
+    return catalog_drop_deployment(api_of(call->req)->store, id, &call->err);
+}
+
+static enum status work_delete(struct blocking_call *call)
+{
+    return call_locked(call, delete_locked);
+}
+
+void deployments_delete(struct http_request *req)
+{
+    worker_call(req, API_WRITE, work_delete);
 }
 
 /* The one version that gets all traffic. A version at 0 % is as good as absent. */
