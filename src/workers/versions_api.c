@@ -126,7 +126,8 @@ void deployments_list(struct http_request *req)
 
 static enum status no_deployment(struct blocking_call *call)
 {
-    return no_deployment(call);
+    return error_set(&call->err, STATUS_VERSION, 0, "The deployment %.*s does not exist",
+                     SLICE_FMT(call->req->params[2]));
 }
 
 static enum status work_deployment(struct blocking_call *call)
@@ -141,8 +142,7 @@ static enum status work_deployment(struct blocking_call *call)
             write_deployment(&call->result, &w->deployments[i]);
             return STATUS_OK;
         }
-    return error_set(&call->err, STATUS_VERSION, 0, "The deployment %.*s does not exist",
-                     SLICE_FMT(call->req->params[2]));
+    return no_deployment(call);
 }
 
 void deployments_get(struct http_request *req)
