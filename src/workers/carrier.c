@@ -41,16 +41,6 @@ static void carrier_move(struct carrier *c, enum carrier_state next)
     c->state = next;
 }
 
-void carrier_carry(struct carrier *c)
-{
-    carrier_move(c, CARRIER_CARRYING);
-}
-
-void carrier_wait(struct carrier *c)
-{
-    carrier_move(c, CARRIER_ANSWERED);
-}
-
 static int64_t now_ms(const struct carrier *c)
 {
     return (int64_t)uv_now(&c->share->loop->uv);
@@ -59,6 +49,23 @@ static int64_t now_ms(const struct carrier *c)
 static void set_deadline(struct carrier *c, int64_t in_ms)
 {
     c->deadline_ms = in_ms ? now_ms(c) + in_ms : 0;
+}
+
+/* While we read a body. When the Worker does not take it, nobody is late. */
+static void await_body(struct carrier *c)
+{
+    set_deadline(c, c->request_complete || peer_is_full(&c->up->peer) ? 0 : BODY_MS);
+}
+
+void carrier_carry(struct carrier *c)
+{
+    carrier_move(c, CARRIER_CARRYING);
+    set_deadline(c, c->request_complete ? 0 : BODY_MS);
+}
+
+void carrier_wait(struct carrier *c)
+{
+    carrier_move(c, CARRIER_ANSWERED);
 }
 
 /* ---- the end of a connection ---- */
@@ -201,7 +208,11 @@ void carrier_on_answer_end(struct carrier *c, bool reusable)
 
 void carrier_on_up_drained(struct carrier *c)
 {
-    if (c->state == CARRIER_SPLICED || (c->state == CARRIER_CARRYING && !c->request_complete))
+    bool takes_body = c->state == CARRIER_CARRYING && !c->request_complete;
+
+    if (takes_body)
+        await_body(c);
+    if (takes_body || c->state == CARRIER_SPLICED)
         peer_read_start(&c->peer);
 }
 
@@ -353,13 +364,11 @@ static void forward_body(struct carrier *c)
 {
     if (c->out.len == 0 || !c->up || c->can_repeat)
         return;
-    set_deadline(c, c->request_complete ? 0 : BODY_MS);
     bool sent = peer_send(&c->up->peer, c->out.ptr, c->out.len);
     buf_clear(&c->out);
-    if (!sent) {
-        /* Its answer may have come before it stopped reading; reading tells. */
-        return;
-    }
+    if (!sent)
+        return; /* its answer may have come before it stopped reading; reading tells */
+    await_body(c);
     if (!c->request_complete && peer_is_full(&c->up->peer))
         peer_read_stop(&c->peer);
 }

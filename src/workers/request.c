@@ -327,7 +327,6 @@ void request_begin(struct carrier *c)
 {
     bool is_safe = c->parser.method == HTTP_GET || c->parser.method == HTTP_HEAD || c->parser.method == HTTP_OPTIONS;
 
-    c->deadline_ms = 0;
     c->started_ns = clock_mono_ns();
     c->can_repeat = is_safe && !c->has_body && !c->wants_upgrade;
     c->hit = (struct directory_hit){ 0 };

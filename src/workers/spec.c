@@ -100,6 +100,10 @@ static enum status check_bindings(const struct worker_spec *spec, struct error *
         if (b->kind == BINDING_SERVICE && !worker_name_is_valid(b->value))
             return error_set(err, STATUS_INVALID, 0, "The service binding '%.*s' names no Worker: '%.*s'",
                              SLICE_FMT(b->name), SLICE_FMT(b->value));
+        if (b->kind == BINDING_SERVICE && b->props.len && !slice_eq(b->value, spec->name))
+            return error_set(err, STATUS_INVALID, 0,
+                             "The service binding '%.*s' has props, which cannot be passed to another Worker here",
+                             SLICE_FMT(b->name));
         if (b->kind == BINDING_ASSETS && !spec->assets_id.len)
             return error_set(err, STATUS_INVALID, 0, "The binding '%.*s' is for static assets, and there are none",
                              SLICE_FMT(b->name));

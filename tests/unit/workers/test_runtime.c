@@ -235,6 +235,31 @@ static void bodies_stream_both_ways(void **state UNUSED)
     buf_release(&big);
 }
 
+static void requests_may_come_in_any_pieces(void **state UNUSED)
+{
+    static const char request[] = "POST /p HTTP/1.1\r\nHost: echo.localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: t\r\n\r\n"
+                                  "GET /g HTTP/1.1\r\nHost: echo.localhost\r\nConnection: close\r\n\r\n";
+
+    deploy("echo",
+           "export default { async fetch(request) { return new Response(request.method + ' [' + await request.text()"
+           " + ']') } }");
+    for (size_t piece = 1; piece < 40; piece += piece < 4 ? 1 : 9) {
+        struct buf answer = { 0 };
+        int fd = dial();
+        for (size_t at = 0; at < sizeof(request) - 1; at += piece) {
+            size_t left = sizeof(request) - 1 - at;
+            say(fd, request + at, left < piece ? left : piece);
+            if (piece < 3)
+                test_yield(); /* or the kernel joins them again */
+        }
+        take_all(fd, &answer);
+        assert_non_null(strstr(answer.ptr, "POST [abcde]"));
+        assert_non_null(strstr(answer.ptr, "GET []"));
+        buf_release(&answer);
+    }
+}
+
 static void pipelined_and_kept_alive_requests_are_answered_in_order(void **state UNUSED)
 {
     struct buf answer = { 0 };
@@ -618,6 +643,7 @@ int main(void)
         cmocka_unit_test(a_new_deploy_takes_over_and_a_broken_one_does_not),
         cmocka_unit_test(wrong_dates_and_experimental_flags_are_refused),
         cmocka_unit_test(bodies_stream_both_ways),
+        cmocka_unit_test(requests_may_come_in_any_pieces),
         cmocka_unit_test(pipelined_and_kept_alive_requests_are_answered_in_order),
         cmocka_unit_test(web_sockets_are_passed_through),
         cmocka_unit_test(an_answer_streams_and_ends_when_the_client_leaves),
