@@ -23,11 +23,12 @@ static const char *first_of(const char *a, const char *b, const char *c)
     return a ? a : b ? b : c;
 }
 
-static char *without_slash(const char *url)
+/* "127.0.0.1:8310" is meant as http, and a slash at the end as none. */
+static char *plain_url(const char *url)
 {
-    char *copy = strdup(url);
+    char *copy;
 
-    if (!copy)
+    if (asprintf(&copy, "%s%s", strstr(url, "://") ? "" : "http://", url) < 0)
         abort();
     for (size_t n = strlen(copy); n > 0 && copy[n - 1] == '/'; n--)
         copy[n - 1] = '\0';
@@ -39,7 +40,7 @@ static enum status open_api(const struct common *common, bool create, const char
 {
     struct slice from_config = config_url(&s->config);
     char *config_text = from_config.ptr ? strndup(from_config.ptr, from_config.len) : NULL;
-    char *url = without_slash(first_of(first_of(common->url, variable("DIONE_URL"), config_text), DEFAULT_URL, NULL));
+    char *url = plain_url(first_of(first_of(common->url, variable("DIONE_URL"), config_text), DEFAULT_URL, NULL));
     const struct api_options options = {
         .remote = s->remote,
         .url = url,

@@ -227,6 +227,8 @@ describe('where the databases are', () => {
     const { name } = await server.create();
     const there = ['--remote', '--url', server.url, '--token', server.token];
     assert.equal((await project.json(['d1', 'info', name, ...there])).name, name);
+    const bare = ['--url', `${new URL(server.url).host}/`, '--token', server.token];
+    assert.equal((await project.json(['d1', 'info', name, ...bare])).name, name, 'http:// may be left out');
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url, '--token', 'x'.repeat(40)]), /Authentication|token/i);
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', 'http://127.0.0.1:1', '--token', server.token]), /127\.0\.0\.1:1|connect/i);
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url]), /token/i);
