@@ -288,6 +288,7 @@ static enum status make(struct making *m, struct error *err)
     if (st != STATUS_OK)
         return st;
     e->spec.name = slice_cstr(m->opt->name);
+    project_append_remarks(&e->project, m->messages);
     choose_date(m);
     if (m->opt->run_command)
         st = bundle_run_command(&e->project, err);

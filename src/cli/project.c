@@ -237,6 +237,8 @@ static enum status read_main(struct project *p, const struct project_options *op
         p->main = from_here(p, opt->main);
     else if (main.len)
         p->main = project_path(p, p->folder, main);
+    if (p->main.len > 3 && slice_eq(slice_from(p->main, p->main.len - 3), SLICE_LIT(".py")))
+        return error_set(err, STATUS_NOTIMPL, 0, "%.*s: Workers in Python are not available", SLICE_FMT(p->main));
     if (!p->main.len && !p->assets_directory.len)
         return error_set(err, STATUS_NOTFOUND, 0, "there is nothing to run: %s%s 'main' or 'assets.directory'%s",
                          p->config.path ? p->config.path : "no wrangler.jsonc or wrangler.toml here",

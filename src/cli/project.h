@@ -94,6 +94,8 @@ enum status project_load(const struct project_options *opt, struct project *ret,
  */
 enum status project_read_secrets(struct project *p, const struct option_list *files, struct error *err) MUST_CHECK;
 void project_release(struct project *p);
+/* Appends a line for each key of the top level that an environment would need for itself: bindings are not inherited. */
+void project_append_remarks(const struct project *p, struct buf *out);
 
 /* The binding of that name, or NULL. */
 const struct project_binding *project_binding(const struct project *p, struct slice name);

@@ -278,6 +278,26 @@ enum status project_add_secrets(struct project *p, const struct dotenv *secrets,
 
 /* ---- questions ---- */
 
+static void append_remark(const struct project *p, const char *key, struct buf *out)
+{
+    const struct json *top = json_get(p->config.root, key), *own = json_get(p->config.scope, key);
+
+    if (top && top->type != JSON_NULL && !own)
+        buf_printf(out, "%s: '%s' stands at the top level only; env.%s does not inherit it, so it has none\n",
+                   p->config.path, key, p->config.env);
+}
+
+void project_append_remarks(const struct project *p, struct buf *out)
+{
+    if (!p->config.env)
+        return;
+    append_remark(p, "vars", out);
+    append_remark(p, "define", out);
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++)
+        if (sources[i].shape != FILES)
+            append_remark(p, sources[i].key, out);
+}
+
 const char *project_binding_label(const struct project_binding *b)
 {
     switch (b->kind) {

@@ -152,6 +152,13 @@ static void environments_inherit_all_but_bindings(void **state)
     assert_int_equal(project.n_crons, 1);
     assert_true(project.minify);
     check_text(project.routes[0].pattern, "a.com/*");
+    struct buf remarks = { 0 };
+    project_append_remarks(&project, &remarks);
+    assert_string_equal(remarks.ptr,
+                        "wrangler.jsonc: 'define' stands at the top level only; env.staging does not inherit "
+                        "it, so it has none\nwrangler.jsonc: 'kv_namespaces' stands at the top level only; "
+                        "env.staging does not inherit it, so it has none\n");
+    buf_release(&remarks);
     load("live");
     check_text(project.name, "shop-for-real");
     assert_true(slice_eq(slice_from(project.main, project.main.len - 5), SLICE_LIT("/b.js")));
@@ -281,6 +288,7 @@ static void mistakes_name_the_file_and_the_key(void **state)
     write_text("a.js", "");
     check_refused("{}", "wrangler.json names neither 'main' or 'assets.directory'");
     check_refused("{\"main\":\"b.js\"}", "/b.js");
+    check_refused("{\"main\":\"a.py\"}", "Workers in Python are not available");
     check_refused("{\"main\":5}", "wrangler.json: 'main' must be text");
     check_refused("{\"main\":\"a.js\",\"name\":\"Has Space\"}", "'Has Space'");
     check_refused("{\"main\":\"a.js\",\"minify\":\"yes\"}", "'minify' must be true or false");
