@@ -178,10 +178,10 @@ enum status ask_secret(const char *prompt, struct buf *ret, struct error *err)
         return error_set(err, STATUS_INVALID, 0, "there is no terminal to ask at");
     hidden = before;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
-    fputs(prompt, stderr);
-    fflush(stderr);
     if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) != 0)
         return error_errno(err, errno, "cannot hide what is typed");
+    fputs(prompt, stderr); /* only now: whoever sees it may type at once */
+    fflush(stderr);
     read_line(ret);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before); /* as it was: it was accepted before */
     fputc('\n', stderr);

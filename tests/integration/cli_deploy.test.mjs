@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { ok, scope, startServer, until, uniqueName } from '../lib/server.mjs';
 import { dioneProject, wranglerProject } from '../lib/clients.mjs';
+import { terminal } from '../lib/terminal.mjs';
 import { copyWorkerProject } from '../lib/worker-project.mjs';
 
 const file = scope();
@@ -138,6 +139,24 @@ describe('secrets', () => {
     fails(await project.tryDione(['secret', 'delete', 'V'], { input: 'n\n' }), /not deleted/);
     await project.dione(['secret', 'delete', 'V']);
     assert.equal((await visit(name)).text, 's=second');
+  });
+
+  test('typed at a terminal they are not shown; Ctrl-C stores nothing', async (t) => {
+    const name = uniqueName('typed');
+    const project = await script(t, name, says('s='));
+    await project.dione(['deploy']);
+    const left = terminal(t, project, ['secret', 'put', 'SECRET']);
+    await left.sees('The value of SECRET: ');
+    left.type('half\x03');
+    await left.ended();
+    assert.deepEqual(await project.json(['secret', 'list']), []);
+    const typed = terminal(t, project, ['secret', 'put', 'SECRET']);
+    await typed.sees('The value of SECRET: ');
+    typed.type('unseen\r');
+    await typed.sees('Stored the secret SECRET');
+    await typed.ended();
+    assert.ok(!typed.screen().includes('unseen'));
+    assert.equal((await visit(name)).text, 's=unseen');
   });
 
   test('what is wrong is told, and nothing is stored', async (t) => {

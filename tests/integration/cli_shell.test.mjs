@@ -1,11 +1,10 @@
 // `dione shell`: transactions from a pipe and at a prompt (a terminal of its own, made by script(1)), and what happens
 // when nobody reads on.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { describe, test } from 'node:test';
-import { binary, run, until, within } from '../lib/server.mjs';
+import { binary, run } from '../lib/server.mjs';
 import { dioneProject } from '../lib/clients.mjs';
+import { terminal } from '../lib/terminal.mjs';
 
 const fails = (done, message) => {
   assert.equal(done.code, 1, `exit code, with:\n${done.stdout}\n${done.stderr}`);
@@ -19,25 +18,6 @@ async function project(t, profile) {
   dione.count = async () => (await dione.json(['d1', 'execute', 'sh', '--command', 'SELECT count(*) AS n FROM t']))[0].results[0].n;
   dione.pipe = (input) => dione.tryDione(['shell', 'sh'], { input });
   return dione;
-}
-
-/** The shell at a terminal. `type` sends keys; `sees` waits for text on the screen that came after the last one. */
-function terminal(t, dione) {
-  const child = spawn('script', ['-qec', `${binary} shell sh`, '/dev/null'],
-    { cwd: dione.folder, env: { ...dione.env, TERM: 'dumb' }, stdio: ['pipe', 'pipe', 'inherit'] });
-  t.after(() => child.kill('SIGKILL'));
-  let screen = '';
-  let seen = 0;
-  child.stdout.setEncoding('utf8').on('data', (text) => { screen += text; });
-  return {
-    type: (keys) => child.stdin.write(keys),
-    sees: (text) => until(`the screen shows ${JSON.stringify(text)}`, () => {
-      const at = screen.indexOf(text, seen);
-      if (at >= 0) seen = at + text.length;
-      return at >= 0;
-    }),
-    ended: () => within('the end of the shell', once(child, 'exit')),
-  };
 }
 
 describe('transactions from a pipe', () => {
@@ -71,7 +51,7 @@ describe('transactions from a pipe', () => {
 describe('at a terminal', () => {
   test('the prompt shows an open transaction; errors leave it open; leaving rolls it back', async (t) => {
     const dione = await project(t, 'wide');
-    const shell = terminal(t, dione);
+    const shell = terminal(t, dione, ['shell', 'sh']);
     await shell.sees('sh> ');
     shell.type('begin;\r');
     await shell.sees('sh*> ');
@@ -94,7 +74,7 @@ describe('at a terminal', () => {
 
   test('Ctrl-C drops the line, and the next one runs', async (t) => {
     const dione = await project(t, 'strict');
-    const shell = terminal(t, dione);
+    const shell = terminal(t, dione, ['shell', 'sh']);
     await shell.sees('sh> ');
     shell.type('insert into t values (1)\x03');
     await shell.sees('^C');
