@@ -372,6 +372,7 @@ static enum status find_session(struct workers *w, struct slice token, const cha
     if (!open_token(w, token, subject, a, &payload))
         return error_set(err, STATUS_UNAUTH, 0,
                          "Authentication error: the asset upload token is not valid, or has expired");
+    ret->arena = a;
     ret->worker = json_get_text(payload, "worker");
     ret->id = json_get_text(payload, "session");
     struct statement s = { .sql = "SELECT manifest FROM worker_asset_sessions WHERE id = ?1",
@@ -397,14 +398,6 @@ enum status asset_session_find(struct workers *w, struct slice token, struct are
     return find_session(w, token, "upload", a, ret, err);
 }
 
-static const struct json *manifest_entry(const struct json *manifest, struct slice hash)
-{
-    for (const struct json *f = manifest->child; f; f = f->next)
-        if (slice_eq(json_get_text(f, "hash"), hash))
-            return f;
-    return NULL;
-}
-
 static enum status assets_folder(struct workers *w, struct slice worker, char *ret, size_t cap, struct error *err)
 {
     snprintf(ret, cap, "%s/%.*s", workers_root(w), SLICE_FMT(worker));
@@ -415,44 +408,80 @@ static enum status assets_folder(struct workers *w, struct slice worker, char *r
     return worker_folder_make(ret, err);
 }
 
-enum status asset_session_add(struct workers *w, const struct asset_session *s, struct slice hash, struct slice type,
-                              struct slice bytes, struct error *err)
+static enum status check_upload(const struct stored_list *wanted, const struct asset_upload *f, struct error *err)
 {
-    const struct json *entry = is_hash(hash) ? manifest_entry(s->manifest, hash) : NULL;
-    char folder[3000], name[ASSET_HASH_LEN + 1];
-    int64_t size;
+    const struct stored_file *entry = find_stored(wanted, f->hash);
 
     if (!entry)
         return error_set(err, STATUS_INVALID, 0, "The request is malformed: the manifest has no file of hash '%.*s'",
-                         hash.len > 64 ? 64 : (int)hash.len, hash.ptr);
-    if (!json_i64(json_get(entry, "size"), &size) || size != (int64_t)bytes.len)
-        return error_set(
-            err, STATUS_INVALID, 0,
-            "The request is malformed: the file of hash %.*s has %zu bytes, and the manifest says another size",
-            SLICE_FMT(hash), bytes.len);
-    enum status st = assets_folder(w, s->worker, folder, sizeof(folder), err);
-    snprintf(name, sizeof(name), "%.*s", SLICE_FMT(hash));
-    if (st == STATUS_OK)
-        st = worker_file_write(folder, name, bytes, err);
-    if (st != STATUS_OK)
-        return st;
-    struct statement row = {
-        .sql = "INSERT OR REPLACE INTO worker_assets(worker, hash, type, size) VALUES(?1, ?2, ?3, ?4)",
-        .texts = { s->worker, hash, slice_eq_nocase(type, SLICE_LIT("application/null")) ? SLICE_LIT("") : type },
-        .n_texts = 3,
-        .number = (int64_t)bytes.len
-    };
-    return store_control(workers_store(w), run_statement, &row, err);
+                         f->hash.len > 64 ? 64 : (int)f->hash.len, f->hash.ptr);
+    if (entry->size != (int64_t)f->bytes.len)
+        return error_set(err, STATUS_INVALID, 0,
+                         "The request is malformed: the file of hash %.*s has %zu bytes, and the manifest says %lld",
+                         SLICE_FMT(f->hash), f->bytes.len, (long long)entry->size);
+    return STATUS_OK;
 }
 
-enum status asset_session_finish(struct workers *w, const struct asset_session *s, struct arena *a, struct buf *ret,
-                                 bool *ret_complete, struct error *err)
+static enum status write_uploads(struct workers *w, struct slice worker, const struct asset_upload *files, size_t n,
+                                 struct error *err)
+{
+    char folder[3000], name[ASSET_HASH_LEN + 1];
+    enum status st = assets_folder(w, worker, folder, sizeof(folder), err);
+
+    for (size_t i = 0; st == STATUS_OK && i < n; i++) {
+        snprintf(name, sizeof(name), "%.*s", SLICE_FMT(files[i].hash));
+        st = worker_file_write(folder, name, files[i].bytes, err);
+    }
+    return st == STATUS_OK ? worker_folder_sync(folder, err) : st;
+}
+
+struct upload_rows {
+    struct slice worker;
+    const struct asset_upload *files;
+    size_t n;
+};
+
+static enum status insert_uploads(sqlite3 *db, void *arg, struct error *err)
+{
+    const struct upload_rows *r = arg;
+    enum status st = STATUS_OK;
+
+    for (size_t i = 0; st == STATUS_OK && i < r->n; i++) {
+        const struct asset_upload *f = &r->files[i];
+        bool untyped = slice_eq_nocase(f->type, SLICE_LIT("application/null"));
+        struct statement row = {
+            .sql = "INSERT OR REPLACE INTO worker_assets(worker, hash, type, size) VALUES(?1, ?2, ?3, ?4)",
+            .texts = { r->worker, f->hash, untyped ? SLICE_LIT("") : f->type },
+            .n_texts = 3,
+            .number = (int64_t)f->bytes.len,
+        };
+        st = run_statement(db, &row, err);
+    }
+    return st;
+}
+
+enum status asset_session_add(struct workers *w, const struct asset_session *s, const struct asset_upload *files,
+                              size_t n, struct error *err)
+{
+    struct upload_rows rows = { s->worker, files, n };
+    struct stored_list wanted;
+    enum status st = distinct_files(s->manifest, s->arena, &wanted, err);
+
+    for (size_t i = 0; st == STATUS_OK && i < n; i++)
+        st = check_upload(&wanted, &files[i], err);
+    if (st == STATUS_OK)
+        st = write_uploads(w, s->worker, files, n, err);
+    return st == STATUS_OK ? store_control(workers_store(w), insert_uploads, &rows, err) : st;
+}
+
+enum status asset_session_finish(struct workers *w, const struct asset_session *s, struct buf *ret, bool *ret_complete,
+                                 struct error *err)
 {
     struct stored_list wanted, stored;
-    enum status st = distinct_files(s->manifest, a, &wanted, err);
+    enum status st = distinct_files(s->manifest, s->arena, &wanted, err);
 
     if (st == STATUS_OK)
-        st = load_stored(w, s->worker, a, &stored, err);
+        st = load_stored(w, s->worker, s->arena, &stored, err);
     if (st != STATUS_OK)
         return st;
     *ret_complete = true;

@@ -34,15 +34,19 @@ enum status asset_session_begin(struct workers *w, struct slice worker, const st
 struct asset_session {
     struct slice worker, id;
     const struct json *manifest;
+    struct arena *arena; /* where it lives */
 };
 enum status asset_session_find(struct workers *w, struct slice token, struct arena *a, struct asset_session *ret,
                                struct error *err) MUST_CHECK;
-/* Stores one file of the session. INVALID: it is not in the manifest, or of another size. */
-enum status asset_session_add(struct workers *w, const struct asset_session *s, struct slice hash, struct slice type,
-                              struct slice bytes, struct error *err) MUST_CHECK;
+struct asset_upload {
+    struct slice hash, type, bytes;
+};
+/* Stores files of the session, all or none. INVALID: one is not in the manifest, or of another size. */
+enum status asset_session_add(struct workers *w, const struct asset_session *s, const struct asset_upload *files,
+                              size_t n, struct error *err) MUST_CHECK;
 /* Appends {"jwt":".."} when all files are there, else {}. */
-enum status asset_session_finish(struct workers *w, const struct asset_session *s, struct arena *a, struct buf *ret,
-                                 bool *ret_complete, struct error *err) MUST_CHECK;
+enum status asset_session_finish(struct workers *w, const struct asset_session *s, struct buf *ret, bool *ret_complete,
+                                 struct error *err) MUST_CHECK;
 
 /* The assets.json of a version, from the token of a complete session. SCRIPT: the token is no good. */
 enum status asset_manifest_from_token(struct workers *w, struct slice worker, struct slice token, struct arena *a,

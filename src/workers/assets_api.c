@@ -37,39 +37,43 @@ static struct slice bearer(const struct http_request *req)
     return slice_starts_nocase(text, scheme) ? slice_trim(slice_from(text, scheme.len)) : SLICE_NONE;
 }
 
-static enum status add_part(struct blocking_call *call, const struct asset_session *s,
-                            const struct multipart_part *part, bool is_base64)
+/* What a part holds, decoded into the arena. */
+static enum status take_part(struct blocking_call *call, const struct multipart_part *part, bool is_base64,
+                             struct asset_upload *ret)
 {
     struct buf bytes CLEANUP(buf_release) = { 0 };
-    struct slice type = part->content_type, body = part->body;
 
-    if (is_base64) {
-        if (!base64_decode(&bytes, body))
-            return error_set(&call->err, STATUS_INVALID, 0, "The request is malformed: the part '%.*s' is not base64",
-                             SLICE_FMT(part->name));
-        body = buf_slice(&bytes);
-    }
-    return asset_session_add(workers_of(call), s, part->name, type.ptr ? type : SLICE_LIT(""), body, &call->err);
+    *ret = (struct asset_upload){ part->name, part->content_type.ptr ? part->content_type : SLICE_LIT(""), part->body };
+    if (!is_base64)
+        return STATUS_OK;
+    if (!base64_decode(&bytes, part->body))
+        return error_set(&call->err, STATUS_INVALID, 0, "The request is malformed: the part '%.*s' is not base64",
+                         SLICE_FMT(part->name));
+    ret->bytes = arena_copy(call->req->arena, buf_slice(&bytes));
+    return ret->bytes.ptr ? STATUS_OK : error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
 }
 
 static enum status add_parts(struct blocking_call *call, const struct asset_session *s)
 {
     struct multipart form;
+    struct asset_upload *files = NULL;
     bool is_base64 = slice_eq(http_query(call->req, "base64"), SLICE_LIT("true"));
     enum status st = multipart_parse(http_header(call->req, "content-type"), call->req->body, call->req->arena, &form,
                                      &call->err);
 
+    if (st == STATUS_OK && !(files = arena_zalloc(call->req->arena, (form.n + 1) * sizeof(*files))))
+        st = error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
     for (size_t i = 0; st == STATUS_OK && i < form.n; i++)
-        st = add_part(call, s, &form.parts[i], is_base64);
-    return st;
+        st = take_part(call, &form.parts[i], is_base64, &files[i]);
+    return st == STATUS_OK ? asset_session_add(workers_of(call), s, files, form.n, &call->err) : st;
 }
 
 static enum status add_one(struct blocking_call *call, const struct asset_session *s)
 {
     struct slice type = http_header(call->req, "content-type");
+    struct asset_upload file = { call->req->params[1], type.ptr ? type : SLICE_LIT(""), call->req->body };
 
-    return asset_session_add(workers_of(call), s, call->req->params[1], type.ptr ? type : SLICE_LIT(""),
-                             call->req->body, &call->err);
+    return asset_session_add(workers_of(call), s, &file, 1, &call->err);
 }
 
 static enum status receive(struct blocking_call *call,
@@ -85,7 +89,7 @@ static enum status receive(struct blocking_call *call,
     st = add(call, &s);
     workers_unlock(workers_of(call), s.worker);
     if (st == STATUS_OK)
-        st = asset_session_finish(workers_of(call), &s, call->req->arena, &call->result, &complete, &call->err);
+        st = asset_session_finish(workers_of(call), &s, &call->result, &complete, &call->err);
     return st;
 }
 

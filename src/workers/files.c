@@ -41,7 +41,7 @@ static void close_dir(DIR **dir)
         (void)closedir(*dir); /* only read */
 }
 
-static enum status sync_folder(const char *path, struct error *err)
+enum status worker_folder_sync(const char *path, struct error *err)
 {
     int fd CLEANUP(close_fd) = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -82,7 +82,7 @@ enum status worker_file_write(const char *folder, const char *name, struct slice
         st = error_errno(err, errno, "cannot create %s", path);
     if (st != STATUS_OK)
         (void)unlink(temporary); /* the error above is the one to report */
-    return st == STATUS_OK ? sync_folder(folder, err) : st;
+    return st;
 }
 
 enum status worker_file_read(const char *path, char **ret_bytes, size_t *ret_len, struct error *err)
@@ -208,7 +208,7 @@ static enum status fill_folder(const char *folder, const struct version_file *fi
     }
     if (st == STATUS_OK && like)
         st = link_files(like, folder, err);
-    return st == STATUS_OK ? sync_folder(folder, err) : st;
+    return st == STATUS_OK ? worker_folder_sync(folder, err) : st;
 }
 
 enum status version_files_write(const char *root, struct slice worker, struct slice id,
@@ -229,9 +229,9 @@ enum status version_files_write(const char *root, struct slice worker, struct sl
     if (st == STATUS_OK && rename(folder, final) != 0)
         st = error_errno(err, errno, "cannot create %s", final);
     if (st == STATUS_OK)
-        st = sync_folder(parent, err);
+        st = worker_folder_sync(parent, err);
     if (st == STATUS_OK)
-        st = sync_folder(root, err);
+        st = worker_folder_sync(root, err);
     if (st != STATUS_OK) {
         remove_tree(folder);
         version_files_remove(root, worker, id);

@@ -34,8 +34,9 @@ void worker_files_settle(const char *root, bool (*is_known)(void *arg, struct sl
 
 /* Reads a whole file; the caller frees *ret_bytes. */
 enum status worker_file_read(const char *path, char **ret_bytes, size_t *ret_len, struct error *err) MUST_CHECK;
-/* Writes and syncs a whole new file under a temporary name, then renames it and syncs its folder. */
+/* Writes and syncs a whole new file under a temporary name, then renames it. The folder is still to be synced. */
 enum status worker_file_write(const char *folder, const char *name, struct slice bytes, struct error *err) MUST_CHECK;
+enum status worker_folder_sync(const char *path, struct error *err) MUST_CHECK;
 enum status worker_folder_make(const char *path, struct error *err) MUST_CHECK;
 
 #endif

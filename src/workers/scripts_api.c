@@ -125,6 +125,7 @@ static enum status content_locked(struct blocking_call *call)
                                      .document = buf_slice(&document),
                                      .files = u.files,
                                      .n_files = u.n_files,
+                                     .like = &worker_latest(u.before)->id, /* its assets come along */
                                      .source = call_source(call),
                                      .arena = u.arena };
     return put_version(call, &r);

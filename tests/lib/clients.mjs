@@ -32,7 +32,7 @@ export async function wranglerProject(owner, server, packageName = 'wrangler') {
     CLOUDFLARE_API_BASE_URL: `${server.url}/client/v4`, CLOUDFLARE_ACCOUNT_ID: 'local', CLOUDFLARE_API_TOKEN: server.token,
   };
   const project = {
-    folder,
+    folder, env,
     file: (name) => join(folder, name),
     write: (name, text) => writeFile(join(folder, name), text),
     read: (name) => readFile(join(folder, name), 'utf8'),
