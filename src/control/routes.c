@@ -147,6 +147,7 @@ const struct http_route routes[] = {
 static const struct http_route d1_binding_routes[] = {
     { HTTP_M_POST, "query", binding_query, 0, 0, NULL },
     { HTTP_M_POST, "execute", binding_query, 0, 0, NULL },
+    { HTTP_M_POST, "reads", binding_reads, 0, 0, NULL },
     { HTTP_M_POST, "dump", binding_dump, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/scripts", scripts_list, 0, 0, NULL },
     { HTTP_M_PUT, SCRIPT, scripts_put, UPLOAD_BODY_MAX_BYTES, 0, NULL },

@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-enum { BOOKMARK_LOOK_MS = 10 };
+enum { BOOKMARK_LOOK_MS = 10, SHARED_MAX_BYTES = 1 << 20 };
 
 /* Lives in the request's arena. */
 struct call {
@@ -202,7 +202,8 @@ static enum status take_request(struct call *c)
     return STATUS_OK;
 }
 
-void binding_query(struct http_request *req)
+/* A call for the database that the request names. NULL: it has answered. */
+static struct call *call_new(struct http_request *req)
 {
     struct call *c = ARENA_NEW(req->arena, struct call);
     struct error err;
@@ -210,14 +211,22 @@ void binding_query(struct http_request *req)
     if (!c) {
         IGNORE_RESULT(error_set(&err, STATUS_NOMEM, 0, "out of memory")); /* fills err */
         binding_error(req, &err);
-        return;
+        return NULL;
     }
     c->req = req;
     c->run.db = api_find_database(req, slice_trim(http_header(req, D1_BINDING_HEADER)), API_READ, &c->err);
-    if (!c->run.db) {
-        binding_error(req, &c->err);
+    if (c->run.db)
+        return c;
+    binding_error(req, &c->err);
+    return NULL;
+}
+
+void binding_query(struct http_request *req)
+{
+    struct call *c = call_new(req);
+
+    if (!c)
         return;
-    }
     if (take_request(c) != STATUS_OK) {
         fail(c);
         return;
@@ -228,6 +237,43 @@ void binding_query(struct http_request *req)
         wait_for_bookmark(c);
     else
         run(c);
+}
+
+/* ---- reads that share a request ---- */
+
+static void run_shared(struct call *c)
+{
+    struct http_request *req = c->req;
+    struct sql_request r = { .db = c->run.db, .n = 1, .format = SQL_ARRAYS, .one_result = true, .loop = req->loop };
+
+    r.err = &c->err;
+    buf_append_char(&r.out, '[');
+    for (size_t i = 0; i < c->run.n; i++) {
+        r.entries = &c->run.entries[i];
+        r.n_results = 0;
+        if (i)
+            buf_append_char(&r.out, ',');
+        r.out.limit = SHARED_MAX_BYTES;
+        bool told = store_try_read(&r);
+        r.out.limit = 0;
+        if (!told)
+            buf_append_cstr(&r.out, "{\"success\":false}");
+    }
+    buf_append_char(&r.out, ']');
+    database_unref(r.db);
+    http_respond(req, 200, "application/json", &r.out);
+}
+
+void binding_reads(struct http_request *req)
+{
+    struct call *c = call_new(req);
+
+    if (!c)
+        return;
+    if (take_body(c) != STATUS_OK)
+        fail(c);
+    else
+        run_shared(c);
 }
 
 void binding_dump(struct http_request *req)

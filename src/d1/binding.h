@@ -25,7 +25,12 @@ enum { BINDING_BOOKMARK_WAIT_MS = 2000 };
 struct http_request;
 
 void binding_query(struct http_request *req); /* POST /query and /execute, ?resultsFormat= */
-void binding_dump(struct http_request *req);  /* POST /dump: refused, as D1 does */
+/*
+ * POST /reads: entries of several requests of a Worker, each for itself: {"success":true,"results":{"columns":...},"meta":...},
+ * or {"success":false} for one that is not quickly read, or fails: the Worker asks for that one again alone (workers/js/d1.js).
+ */
+void binding_reads(struct http_request *req);
+void binding_dump(struct http_request *req); /* POST /dump: refused, as D1 does */
 /* {"success":false,"error":"..."} */
 void binding_error(struct http_request *req, const struct error *err);
 

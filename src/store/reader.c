@@ -270,3 +270,25 @@ bool store_run(struct sql_request *r)
     r->commit = atomic_load_explicit(&db->commit, memory_order_relaxed);
     return true;
 }
+
+bool store_try_read(struct sql_request *r)
+{
+    struct database *db = r->db;
+    struct sql_conn *c;
+    bool needs_writer = false;
+
+    r->out_start = r->out.len;
+    r->may_retry = true;
+    r->read_only = true;
+    if (atomic_load_explicit(&db->deleted, memory_order_relaxed) ||
+        !atomic_load_explicit(&db->warm, memory_order_acquire) || loop_reader_get(r, &c) != STATUS_OK)
+        return false;
+    struct sql_shared_state shared = shared_state(db);
+    int64_t now = clock_mono_ns();
+
+    sql_conn_set_deadline(c, now, now + FAST_READ_NS, true);
+    if (run_entries(c, r, &shared, &needs_writer) == STATUS_OK && !needs_writer)
+        return true;
+    request_restart(r);
+    return false;
+}

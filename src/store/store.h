@@ -185,6 +185,13 @@ struct sql_request {
  */
 bool store_run(struct sql_request *r) MUST_CHECK;
 
+/*
+ * Runs one entry that only reads, here and now. False: it cannot be told on this loop at once (it is slow, writes, fails, or the
+ * database is not open yet), and out is as it was; run it with store_run. Only db, entries, n, format, one_result, loop, out and
+ * err of *r count. Loop thread.
+ */
+bool store_try_read(struct sql_request *r) MUST_CHECK;
+
 /* ---- interactive transactions (wide profile) ---- */
 
 /*

@@ -129,11 +129,22 @@ static void write_version(struct buf *b, const struct worker_spec *spec)
     buf_release(&json);
 }
 
-/* The D1 API that workerd brings, over a service of ours. */
+static const char d1_script[] =
+#include "workers/js/d1.js.inc"
+    ;
+
+/* D1's API in JavaScript, for the inside of workerd. */
+static void write_extensions(struct buf *b)
+{
+    buf_append_cstr(b, "  extensions = [(modules = [(name = \"dione:d1\", internal = true, esModule = ");
+    write_text(b, slice_cstr(d1_script));
+    buf_append_cstr(b, ")])],\n");
+}
+
 static void write_d1(struct buf *b, size_t i)
 {
     buf_printf(b,
-               "wrapped = (moduleName = \"cloudflare-internal:d1-api\", innerBindings = [(name = \"fetcher\", "
+               "wrapped = (moduleName = \"dione:d1\", innerBindings = [(name = \"fetcher\", "
                "service = \"binding-%zu\")])",
                i);
 }
@@ -351,6 +362,7 @@ void config_write(struct buf *b, const struct worker_spec *spec, const struct co
         b, "    (name = \"internet\", network = (allow = [\"public\"%s], tlsOptions = (trustBrowserCas = true))),\n",
         opt->allow_private ? ", \"private\"" : "");
     buf_append_cstr(b, "  ],\n");
+    write_extensions(b);
     write_sockets(b, opt);
     buf_append_cstr(b, ");\n");
     write_worker(b, spec, opt);

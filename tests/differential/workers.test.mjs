@@ -100,11 +100,13 @@ function compare(script, ours, theirs) {
   assert.deepEqual(entries.filter(({ used }) => used === 0), [], "accepted differences that match nothing any more: remove them");
 }
 
-test("env.DB does what it does on Cloudflare's runtime", async () => {
-  const modules = await fixture("d1.js");
-  const { uuid } = await server.create();
-  compare("d1", await onDione(modules, { d1: { DB: uuid } }), await onMiniflare(modules, { d1Databases: { DB: "db" } }));
-});
+for (const [whose, ownApi] of [["workerd's", false], ["Dione's", true]]) {
+  test(`env.DB does what it does on Cloudflare's runtime, with ${whose} API over Dione`, async () => {
+    const modules = await fixture("d1.js");
+    const { uuid } = await server.create();
+    compare("d1", await onDione(modules, { d1: { DB: uuid }, ownApi }), await onMiniflare(modules, { d1Databases: { DB: "db" } }));
+  });
+}
 
 test("env.KV does what it does on Cloudflare's runtime", async () => {
   const modules = await fixture("kv.js");

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { atEnd, repo, tempDir, within } from './server.mjs';
 
@@ -38,24 +38,25 @@ function service(name, address, headers) {
 }
 
 const kinds = {
-  d1: (name) => `(name = ${quoted(name)}, wrapped = (moduleName = "cloudflare-internal:d1-api",
+  d1: (name, module) => `(name = ${quoted(name)}, wrapped = (moduleName = ${quoted(module)},
       innerBindings = [(name = "fetcher", service = ${quoted(`d1:${name}`)})]))`,
   kv: (name) => `(name = ${quoted(name)}, kvNamespace = ${quoted(`kv:${name}`)})`,
 };
 const idHeader = { d1: 'x-d1-database-id', kv: 'x-kv-namespace-id' };
 
-function config({ address, token, modules, d1 = {}, kv = {} }) {
+function config({ address, token, modules, d1Module, d1 = {}, kv = {} }) {
   const services = [];
   const bindings = [];
   for (const [kind, ids] of Object.entries({ d1, kv })) {
     for (const [name, id] of Object.entries(ids)) {
-      bindings.push(kinds[kind](name));
+      bindings.push(kinds[kind](name, d1Module ? 'dione:d1' : 'cloudflare-internal:d1-api'));
       services.push(service(`${kind}:${name}`, address, { [idHeader[kind]]: id, authorization: `Bearer ${token}` }));
     }
   }
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = .main), ${services.join(',\n    ')}],
+  extensions = [${d1Module ? '(modules = [(name = "dione:d1", internal = true, esModule = embed "dione-d1.js")])' : ''}],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
 const main :Workerd.Worker = (
@@ -70,12 +71,13 @@ const main :Workerd.Worker = (
  * Runs ES modules (name to text, the main one first) with bindings `d1` and `kv` (name to id) on `server`; `socket` is the
  * path of its Unix socket, without it TCP is used; `token` defaults to the server's. Gives `{url, stderr, stop}`.
  */
-export async function startWorkerd(owner, { server, modules, socket, token = server.token, d1, kv }) {
+export async function startWorkerd(owner, { server, modules, socket, token = server.token, d1, kv, ownApi = false }) {
   assert.ok(existsSync(workerd), `${workerd} is not there: ./run --build installs it`);
   const folder = await tempDir(owner);
   const address = socket ? `unix:${socket}` : new URL(server.url).host;
   for (const [name, text] of Object.entries(modules)) await writeFile(join(folder, name), text);
-  await writeFile(join(folder, 'config.capnp'), config({ address, token, modules, d1, kv }));
+  if (ownApi) await copyFile(join(repo, 'src/workers/js/d1.js'), join(folder, 'dione-d1.js'));
+  await writeFile(join(folder, 'config.capnp'), config({ address, token, modules, d1Module: ownApi, d1, kv }));
   const child = spawn(workerd, ['serve', '--control-fd=3', join(folder, 'config.capnp')],
     { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
   const exited = new Promise((settle) => child.on('close', settle));

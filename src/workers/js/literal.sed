@@ -1,0 +1,3 @@
+# Each line of a text as a C string literal.
+s/[\\"]/\\&/g
+s/^.*$/"&\\n"/
