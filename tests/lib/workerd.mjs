@@ -44,7 +44,7 @@ const kinds = {
 };
 const idHeader = { d1: 'x-d1-database-id', kv: 'x-kv-namespace-id' };
 
-function config({ address, token, modules, d1Module, d1 = {}, kv = {} }) {
+function config({ address, token, modules, d1Module, date, d1 = {}, kv = {} }) {
   const services = [];
   const bindings = [];
   for (const [kind, ids] of Object.entries({ d1, kv })) {
@@ -61,7 +61,7 @@ const config :Workerd.Config = (
 );
 const main :Workerd.Worker = (
   modules = [${Object.keys(modules).map((name) => `(name = ${quoted(name)}, esModule = embed ${quoted(name)})`).join(', ')}],
-  compatibilityDate = "2026-01-01",
+  compatibilityDate = ${quoted(date)},
   bindings = [${bindings.join(',\n    ')}],
 );
 `;
@@ -71,13 +71,13 @@ const main :Workerd.Worker = (
  * Runs ES modules (name to text, the main one first) with bindings `d1` and `kv` (name to id) on `server`; `socket` is the
  * path of its Unix socket, without it TCP is used; `token` defaults to the server's. Gives `{url, stderr, stop}`.
  */
-export async function startWorkerd(owner, { server, modules, socket, token = server.token, d1, kv, ownApi = false }) {
+export async function startWorkerd(owner, { server, modules, socket, token = server.token, d1, kv, ownApi = false, date = '2026-01-01' }) {
   assert.ok(existsSync(workerd), `${workerd} is not there: ./run --build installs it`);
   const folder = await tempDir(owner);
   const address = socket ? `unix:${socket}` : new URL(server.url).host;
   for (const [name, text] of Object.entries(modules)) await writeFile(join(folder, name), text);
   if (ownApi) await copyFile(join(repo, 'src/workers/js/d1.js'), join(folder, 'dione-d1.js'));
-  await writeFile(join(folder, 'config.capnp'), config({ address, token, modules, d1Module: ownApi, d1, kv }));
+  await writeFile(join(folder, 'config.capnp'), config({ address, token, modules, d1Module: ownApi, date, d1, kv }));
   const child = spawn(workerd, ['serve', '--control-fd=3', join(folder, 'config.capnp')],
     { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
   const exited = new Promise((settle) => child.on('close', settle));
