@@ -4,27 +4,16 @@
  * The project is read, bundled and checked before anything is sent. deploy is one upload that stores a version and
  * switches to it, then the triggers (address, routes, crons); versions upload stops after the version.
  */
-#include "base/clock.h"
-#include "cli/bundle.h"
 #include "cli/deploy_assets.h"
 #include "cli/deploy_bindings.h"
+#include "cli/deploy_internal.h"
 #include "cli/files.h"
 #include "cli/print.h"
 #include "cli/progress.h"
-#include "cli/secrets_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-struct deploy_options {
-    struct worker_options worker;
-    struct project_options project; /* what the rows below fill of it */
-    const char *message, *tag, *outdir, *secrets_file;
-    struct option_list triggers, routes;
-    bool dry_run, keep_vars, latest, ignored;
-    char today[CLOCK_ISO_LEN + 1]; /* the day alone */
-};
 
 #define FIELD(name) offsetof(struct deploy_options, name)
 #define PROJECT(name) offsetof(struct deploy_options, project.name)
@@ -69,18 +58,6 @@ static const struct option_row upload_rows[] = {
     OPTION_JSON,
     OPTIONS_WORKER,
     { 0 },
-};
-
-struct deploy {
-    const struct deploy_options *options;
-    struct project project;
-    struct session session;
-    struct remote_worker worker;
-    struct bundle bundle;
-    struct asset_folder assets; /* when the project has a folder of them */
-    char *folder;              /* of the bundle; a temporary one unless --outdir */
-    char *assets_jwt;
-    struct api_answer version; /* what the upload gave */
 };
 
 /* ---- the project ---- */
@@ -168,262 +145,6 @@ static void describe(struct deploy *d)
     print_note("%.*s: %zu module%s (%s)%s", SLICE_FMT(d->project.name), d->bundle.n_modules,
                d->bundle.n_modules == 1 ? "" : "s", size, d->project.n_bindings ? ", bindings:" : "");
     deploy_print_bindings(&d->project);
-}
-
-/* ---- metadata ---- */
-
-static void add_text(struct buf *out, const char *key, struct slice text)
-{
-    if (!text.len)
-        return;
-    buf_printf(out, ",\"%s\":", key);
-    json_write_text(out, text);
-}
-
-static void add_annotations(const struct deploy_options *o, struct buf *out)
-{
-    if (!o->message && !o->tag)
-        return;
-    buf_append_cstr(out, ",\"annotations\":{");
-    if (o->message) {
-        buf_append_cstr(out, "\"workers/message\":");
-        json_write_cstr(out, o->message);
-    }
-    if (o->tag) {
-        buf_append_cstr(out, o->message ? ",\"workers/tag\":" : "\"workers/tag\":");
-        json_write_cstr(out, o->tag);
-    }
-    buf_append_char(out, '}');
-}
-
-static void add_flags(const struct project *p, struct buf *out)
-{
-    buf_append_cstr(out, ",\"compatibility_flags\":[");
-    for (size_t i = 0; i < p->n_compatibility_flags; i++) {
-        buf_append_cstr(out, i ? "," : "");
-        json_write_text(out, p->compatibility_flags[i]);
-    }
-    buf_append_char(out, ']');
-}
-
-/* What the configuration says and the server keeps as it is. */
-static void add_from_config(const struct project *p, struct buf *out)
-{
-    static const char *const keys[] = { "limits", "observability", "placement" };
-
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        const struct json *v = config_get(&p->config, keys[i]);
-        if (!v)
-            continue;
-        buf_printf(out, ",\"%s\":", keys[i]);
-        json_write_value(out, v);
-    }
-}
-
-static void add_assets(const struct deploy *d, struct buf *out)
-{
-    if (!d->assets_jwt)
-        return;
-    buf_append_cstr(out, ",\"assets\":{\"jwt\":");
-    json_write_cstr(out, d->assets_jwt);
-    buf_append_cstr(out, ",\"config\":");
-    deploy_add_assets_config(&d->project, &d->assets, out);
-    buf_append_char(out, '}');
-}
-
-static void write_metadata(const struct deploy *d, struct slice bindings, struct buf *out)
-{
-    buf_append_cstr(out, "{\"bindings\":[");
-    buf_append_slice(out, bindings);
-    buf_append_char(out, ']');
-    if (d->bundle.n_modules)
-        add_text(out, d->bundle.is_service_worker ? "body_part" : "main_module", d->bundle.modules[0].name);
-    add_text(out, "compatibility_date", d->project.compatibility_date);
-    add_flags(&d->project, out);
-    buf_printf(out, ",\"keep_bindings\":[%s\"secret_text\",\"secret_key\"]",
-               d->options->keep_vars ? "\"plain_text\",\"json\"," : "");
-    add_annotations(d->options, out);
-    add_from_config(&d->project, out);
-    add_assets(d, out);
-    buf_append_char(out, '}');
-}
-
-/* ---- the form ---- */
-
-static const char *type_of(const struct bundle *b, const struct worker_module *m)
-{
-    switch (m->kind) {
-    case MODULE_ES:
-        return b->is_service_worker ? "application/javascript" : "application/javascript+module";
-    case MODULE_COMMON_JS:
-        return "application/javascript";
-    case MODULE_TEXT:
-        return "text/plain";
-    case MODULE_DATA:
-        return "application/octet-stream";
-    case MODULE_WASM:
-        return "application/wasm";
-    case MODULE_JSON:
-        return "application/json";
-    }
-    return "application/octet-stream";
-}
-
-static enum status add_modules(const struct deploy *d, struct form *form, struct error *err)
-{
-    enum status st = STATUS_OK;
-
-    for (size_t i = 0; i < d->bundle.n_modules && st == STATUS_OK; i++) {
-        const struct worker_module *m = &d->bundle.modules[i];
-        struct buf content = { 0 };
-        st = file_read(m->path.ptr, &content, err); /* terminated: an arena's copy */
-        if (st == STATUS_OK)
-            form_add(form, m->name, m->name, slice_cstr(type_of(&d->bundle, m)), buf_slice(&content));
-        buf_release(&content);
-    }
-    return st;
-}
-
-static enum status add_secrets(const struct deploy *d, struct buf *bindings, struct error *err)
-{
-    const char *file = d->options->secrets_file;
-    struct secrets secrets = { 0 };
-    enum status st = file ? secrets_read(file, &secrets, err) : STATUS_OK;
-
-    for (size_t i = 0; i < secrets.n && st == STATUS_OK; i++) {
-        if (!secrets.items[i].value.ptr)
-            st = error_set(err, STATUS_INVALID, 0, "%s: %.*s has no value; `dione secret delete` deletes one", file,
-                           SLICE_FMT(secrets.items[i].name));
-        deploy_open_binding(bindings, secrets.items[i].name, "secret_text");
-        buf_append_cstr(bindings, ",\"text\":");
-        json_write_text(bindings, secrets.items[i].value);
-        buf_append_char(bindings, '}');
-    }
-    secrets_release(&secrets);
-    return st;
-}
-
-static enum status make_form(struct deploy *d, struct form *form, struct error *err)
-{
-    struct buf bindings = { 0 }, metadata = { 0 };
-
-    enum status st = deploy_add_bindings(&d->project, &d->session, &d->worker, &bindings, form, err);
-    if (st == STATUS_OK)
-        st = add_secrets(d, &bindings, err);
-    if (st == STATUS_OK) {
-        write_metadata(d, buf_slice(&bindings), &metadata);
-        form_add(form, SLICE_LIT("metadata"), SLICE_NONE, SLICE_NONE, buf_slice(&metadata));
-        st = add_modules(d, form, err);
-    }
-    form_end(form);
-    buf_release(&metadata);
-    buf_release(&bindings);
-    return st;
-}
-
-static enum status send(struct deploy *d, bool activate, struct error *err)
-{
-    char *path = remote_worker_path(&d->worker, activate ? "?excludeScript=true&bindings_inherit=strict"
-                                                         : "/versions?bindings_inherit=strict");
-    struct form form;
-
-    form_init(&form);
-    enum status st = make_form(d, &form, err);
-    const struct api_request r = {
-        .method = activate ? "PUT" : "POST",
-        .path = path,
-        .content_type = form.content_type,
-        .body = buf_slice(&form.body),
-    };
-    if (st == STATUS_OK)
-        st = api_send(d->session.api, &r, &d->version, err);
-    form_release(&form);
-    free(path);
-    return st;
-}
-
-/* ---- triggers ---- */
-
-static bool has_routes(const struct deploy *d)
-{
-    return d->options->routes.n || d->project.n_routes;
-}
-
-/* workers_dev: whether it answers under its own name. Without a word it does, unless it has routes. */
-static enum status set_address(struct deploy *d, struct error *err)
-{
-    const struct json *wish = config_get(&d->project.config, "workers_dev");
-    bool on = wish ? wish->type == JSON_TRUE : !has_routes(d);
-    struct api_answer answer = { 0 };
-
-    enum status st = remote_worker_call(&d->session, &d->worker, "POST", "/subdomain",
-                                        on ? SLICE_LIT("{\"enabled\":true}") : SLICE_LIT("{\"enabled\":false}"),
-                                        &answer, err);
-    api_answer_release(&answer);
-    return st;
-}
-
-static void append_route(struct buf *body, const struct project_route *r)
-{
-    if (json_is(r->entry, JSON_OBJECT)) {
-        json_write_value(body, r->entry);
-        return;
-    }
-    buf_append_cstr(body, "{\"pattern\":");
-    json_write_text(body, r->pattern);
-    buf_append_char(body, '}');
-}
-
-/* Also when there are none: those of the deploy before are to go. */
-static enum status set_routes(struct deploy *d, struct error *err)
-{
-    const struct option_list *given = &d->options->routes;
-    struct api_answer answer = { 0 };
-    struct buf body = { 0 };
-
-    buf_append_char(&body, '[');
-    for (size_t i = 0; i < (given->n ? given->n : d->project.n_routes); i++) {
-        const struct project_route from_option = { .pattern = slice_cstr(given->n ? given->items[i] : "") };
-        buf_append_cstr(&body, i ? "," : "");
-        append_route(&body, given->n ? &from_option : &d->project.routes[i]);
-    }
-    buf_append_char(&body, ']');
-    enum status st = remote_worker_call(&d->session, &d->worker, "PUT", "/routes", buf_slice(&body), &answer, err);
-    buf_release(&body);
-    api_answer_release(&answer);
-    return st;
-}
-
-static enum status set_crons(struct deploy *d, struct error *err)
-{
-    const struct option_list *given = &d->options->triggers;
-    struct api_answer answer = { 0 };
-    struct buf body = { 0 };
-
-    if (!given->n && !d->project.has_crons)
-        return STATUS_OK; /* as with wrangler, those that were set before stay */
-    buf_append_char(&body, '[');
-    for (size_t i = 0; i < (given->n ? given->n : d->project.n_crons); i++) {
-        buf_append_cstr(&body, i ? ",{\"cron\":" : "{\"cron\":");
-        json_write_text(&body, given->n ? slice_cstr(given->items[i]) : d->project.crons[i]);
-        buf_append_char(&body, '}');
-    }
-    buf_append_char(&body, ']');
-    enum status st = remote_worker_call(&d->session, &d->worker, "PUT", "/schedules", buf_slice(&body), &answer, err);
-    buf_release(&body);
-    api_answer_release(&answer);
-    return st;
-}
-
-static enum status set_triggers(struct deploy *d, struct error *err)
-{
-    enum status st = set_address(d, err);
-
-    if (st == STATUS_OK)
-        st = set_routes(d, err);
-    if (st == STATUS_OK)
-        st = set_crons(d, err);
-    return st == STATUS_OK ? st : error_prefix(err, "the version is deployed, but not its triggers");
 }
 
 /* ---- what came of it ---- */
@@ -538,9 +259,9 @@ static enum status upload(struct deploy *d, struct worker_options *o, bool activ
     if (st == STATUS_OK && d->project.assets_directory.len)
         st = deploy_upload_assets(&d->session, &d->worker, &d->assets, &d->assets_jwt, err);
     if (st == STATUS_OK)
-        st = send(d, activate, err);
+        st = deploy_send(d, activate, err);
     if (st == STATUS_OK && activate)
-        st = set_triggers(d, err);
+        st = deploy_set_triggers(d, err);
     if (st == STATUS_OK)
         print_result(d, activate);
     return st;

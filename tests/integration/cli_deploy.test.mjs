@@ -24,9 +24,9 @@ const fails = (done, message) => {
 };
 
 /** The answer of a deployed Worker. */
-function visit(name, path = '/') {
+function visit(name, path = '/', host = `${name}.localhost:${port}`) {
   return new Promise((settle, reject) => {
-    request({ host: '127.0.0.1', port, path, headers: { host: `${name}.localhost:${port}` } }, (response) => {
+    request({ host: '127.0.0.1', port, path, headers: { host } }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (part) => { text += part; }).on('end', () => settle({ status: response.statusCode, headers: response.headers, text }));
     }).on('error', reject).end();
@@ -226,4 +226,22 @@ test('a broken script, foreign bindings and missing settings are refused, and th
   fails(await project.tryDione(['deploy']), /2999|compatibility date/i);
   assert.equal((await visit(name)).text, 'good');
   assert.equal((await project.json(['versions', 'list'])).length, 1, 'nothing half stored');
+});
+
+test('routes, custom domains and --var, --route, --triggers of the command line', async (t) => {
+  const name = uniqueName('routes');
+  const project = await script(t, name, says('v='), { vars: { V: 'config' }, routes: ['a.example/x/*', { pattern: 'b.example', custom_domain: true }] });
+  const said = await project.dione(['deploy']);
+  assert.match(said, /a\.example\/x\/\*\n {2}b\.example\n/);
+  assert.equal((await visit(name, '/x/1', 'a.example')).text, 'v=config');
+  assert.equal((await visit(name, '/any/path', 'b.example')).text, 'v=config');
+  assert.equal((await visit(name, '/y', 'a.example')).status, 404);
+  assert.equal((await visit(name)).status, 404, 'with routes, not under its own name unless workers_dev says so');
+  const { url } = await project.json(['deploy', '--route', 'c.example/*', '--var', 'V:option', '--triggers', '*/5 * * * *']);
+  assert.equal(url, null);
+  assert.equal((await visit(name, '/', 'c.example')).text, 'v=option');
+  assert.equal((await visit(name, '/x/1', 'a.example')).status, 404, 'the routes before are gone');
+  assert.deepEqual(ok(await server.account('GET', `/workers/scripts/${name}/schedules`)).schedules.map(({ cron }) => cron), ['*/5 * * * *']);
+  await project.dione(['deploy', '--keep-vars', '--name', name, 'worker.js', '--config', 'wrangler.json']);
+  assert.equal((await visit(name, '/x/1', 'a.example')).text, 'v=config');
 });
