@@ -14,6 +14,8 @@ struct bundle_options {
     const char *folder; /* absolute; gets the files, under names that depend on nothing but the project. It exists */
     bool development;   /* NODE_ENV is "development" unless the environment has one; else "production" */
     bool color;         /* of esbuild's messages */
+    /* Of the same project, a moment ago: what it took two passes to learn then is taken as known. NULL: none. */
+    const struct bundle *before;
 };
 
 struct bundle {
@@ -23,7 +25,9 @@ struct bundle {
     size_t n_modules;
     bool is_service_worker;
     struct slice source_map; /* of the main module: the path of its file; absent: none */
-    struct slice *inputs;    /* absolute paths of the files it was made from */
+    struct slice *required;  /* modules of Node that CommonJS code requires */
+    size_t n_required;
+    struct slice *inputs; /* absolute paths of the files it was made from */
     size_t n_inputs;
     uint64_t size_bytes; /* of all modules */
     uint64_t digest;     /* of their names and content: the same for the same Worker */

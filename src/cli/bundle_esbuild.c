@@ -6,8 +6,9 @@
  *
  * - An imported file of a rule (text, data, WebAssembly) is copied beside the bundle by the `copy` loader and becomes a
  *   module. Loaders go by extension, so a rule is applied by the end of its glob.
- * - `require("node:x")` inside CommonJS packages has no meaning in an ES module: then a real `require` is made first,
- *   by node:module's createRequire.
+ * - `require("node:x")` inside CommonJS packages has no meaning in an ES module: then those modules are imported first, and
+ *   a `require` of our own hands out their default exports, which are what Node's `require` gives. (workerd's createRequire
+ *   gives namespaces: require("events") would be no class.)
  * - With nodejs_compat, "buffer" is an alias of "node:buffer".
  * - A bundle without exports is a service-worker script, which must not be an ES module.
  */
@@ -54,7 +55,9 @@ static const char *const node_modules[] = {
 
 /* What the passes so far have taught. */
 struct lessons {
-    bool service_worker, needs_require;
+    bool service_worker;
+    struct slice required[ARRAY_LEN(node_modules) * 2]; /* "node:x", by CommonJS; in the bundle's arena */
+    size_t n_required;
 };
 
 /* ---- the program ---- */
@@ -255,6 +258,22 @@ static void add_common(struct arguments *args, const struct bundle_work *w)
         arguments_add(args, "--tsconfig=%.*s", SLICE_FMT(p->tsconfig));
 }
 
+/* One line at the start of the bundle; line numbers of its source map follow. */
+static void add_require(struct arguments *args, const struct lessons *learnt)
+{
+    struct buf code = { 0 };
+
+    for (size_t i = 0; i < learnt->n_required; i++)
+        buf_printf(&code, "import required%zu from \"%.*s\"; ", i, SLICE_FMT(learnt->required[i]));
+    buf_append_cstr(&code, "const require = ((modules) => (name) => { if (Object.hasOwn(modules, name)) return "
+                           "modules[name]; throw new Error(`Cannot find module '${name}'`); })({ ");
+    for (size_t i = 0; i < learnt->n_required; i++)
+        buf_printf(&code, "\"%.*s\": required%zu, ", SLICE_FMT(learnt->required[i]), i);
+    buf_append_cstr(&code, "});");
+    arguments_add(args, "--banner:js=%s", code.ptr);
+    buf_release(&code);
+}
+
 static enum status add_all(struct arguments *args, const struct bundle_work *w, const struct lessons *learnt,
                            struct error *err)
 {
@@ -276,9 +295,8 @@ static enum status add_all(struct arguments *args, const struct bundle_work *w, 
     add_common(args, w);
     add_text_option(args, p, "jsx_factory", "jsx-factory");
     add_text_option(args, p, "jsx_fragment", "jsx-fragment");
-    if (learnt->needs_require)
-        arguments_add(args, "--banner:js=import { createRequire as createRequireOfDione } from \"node:module\"; "
-                            "const require = createRequireOfDione(\"/\");");
+    if (learnt->n_required)
+        add_require(args, learnt);
     add_defines(args, w);
     add_aliases(args, w);
     enum status st = add_pairs(args, "define", &p->cli_define, err);
@@ -363,6 +381,14 @@ static bool is_node_require(const struct json *import)
            slice_eq(json_get_text(import, "kind"), SLICE_LIT("require-call"));
 }
 
+static bool is_known(const struct lessons *learnt, struct slice path)
+{
+    for (size_t i = 0; i < learnt->n_required; i++)
+        if (slice_eq(learnt->required[i], path))
+            return true;
+    return learnt->n_required == ARRAY_LEN(learnt->required); /* there are not that many */
+}
+
 /* Whether there is reason to run it again. */
 static bool learn(const struct project *p, const struct json *meta, struct lessons *learnt)
 {
@@ -371,10 +397,20 @@ static bool learn(const struct project *p, const struct json *meta, struct lesso
     struct lessons before = *learnt;
 
     learnt->service_worker |= exports && !exports->n;
-    for (const struct json *i = imports ? imports->child : NULL; i; i = i->next)
-        learnt->needs_require |= is_node_require(i) && has_node_compat(p);
-    learnt->needs_require &= !learnt->service_worker;
-    return learnt->service_worker != before.service_worker || learnt->needs_require != before.needs_require;
+    if (learnt->service_worker)
+        learnt->n_required = 0; /* a script cannot import */
+    for (const struct json *i = imports ? imports->child : NULL; i && !learnt->service_worker; i = i->next)
+        if (is_node_require(i) && has_node_compat(p) && !is_known(learnt, json_get_text(i, "path")))
+            learnt->required[learnt->n_required++] = json_get_text(i, "path");
+    return learnt->service_worker != before.service_worker || learnt->n_required != before.n_required;
+}
+
+static void recall(struct bundle_work *w, struct lessons *learnt)
+{
+    const struct bundle *before = w->opt->before;
+
+    for (size_t i = 0; before && i < before->n_required; i++)
+        learnt->required[learnt->n_required++] = bundle_keep(&w->out, before->required[i]);
 }
 
 /* ---- the result ---- */
@@ -457,6 +493,16 @@ static void add_inputs(struct bundle_work *w, const struct json *meta)
     }
 }
 
+/* For the next bundle of the project. */
+static void keep_lessons(struct bundle_work *w, const struct lessons *learnt)
+{
+    w->out.required = arena_alloc(&w->out.arena, sizeof(learnt->required));
+    if (!w->out.required)
+        abort();
+    memcpy(w->out.required, learnt->required, sizeof(learnt->required));
+    w->out.n_required = learnt->n_required;
+}
+
 static enum status take_result(struct bundle_work *w, const struct json *meta, const struct lessons *learnt,
                                struct error *err)
 {
@@ -472,6 +518,7 @@ static enum status take_result(struct bundle_work *w, const struct json *meta, c
     if (map.ptr && access(map.ptr, R_OK) == 0)
         w->out.source_map = map;
     add_inputs(w, meta);
+    keep_lessons(w, learnt);
     return st;
 }
 
@@ -485,6 +532,7 @@ enum status bundle_with_esbuild(struct bundle_work *w, struct error *err)
 
     if (st != STATUS_OK)
         return st;
+    recall(w, &learnt);
     do /* each lesson is learnt once, so this ends */
         st = pass(w, esbuild, &learnt, &said, &meta, err);
     while (st == STATUS_OK && learn(w->project, meta, &learnt));

@@ -268,6 +268,7 @@ static enum status make_edition(struct dev_loop *d, struct edition **ret, struct
         .root = d->opt->root,
         .newest_date = d->opt->newest_date,
         .assets_id = SLICE_LIT(DEV_ASSETS_ID),
+        .before = d->active,
         .color = dev_has_color(),
         .run_command = run_command,
     };

@@ -298,7 +298,12 @@ static enum status make(struct making *m, struct error *err)
         st = make_folder(m, err);
     if (st != STATUS_OK)
         return st;
-    const struct bundle_options bundling = { .folder = e->folder, .development = true, .color = m->opt->color };
+    const struct bundle_options bundling = {
+        .folder = e->folder,
+        .development = true,
+        .color = m->opt->color,
+        .before = m->opt->before ? &m->opt->before->bundle : NULL,
+    };
     st = bundle_build(&e->project, &bundling, &e->bundle, m->messages, err);
     if (st == STATUS_OK) {
         fill_spec(m);

@@ -11,12 +11,13 @@
 
 struct edition_options {
     const struct project_options *project;
-    const char *name;        /* of the Worker, whatever the project says */
-    const char *root;        /* absolute; the bundle's folder is made in it */
-    const char *newest_date; /* that workerd knows; NULL: not known */
-    struct slice assets_id;  /* names the project's static assets; absent: assets are not served */
-    bool color;              /* of esbuild's messages */
-    bool run_command;        /* the project's build.command comes first */
+    const char *name;             /* of the Worker, whatever the project says */
+    const char *root;             /* absolute; the bundle's folder is made in it */
+    const char *newest_date;      /* that workerd knows; NULL: not known */
+    struct slice assets_id;       /* names the project's static assets; absent: assets are not served */
+    const struct edition *before; /* that runs; NULL: none */
+    bool color;                   /* of esbuild's messages */
+    bool run_command;             /* the project's build.command comes first */
 };
 
 struct edition {

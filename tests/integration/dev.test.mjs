@@ -149,12 +149,16 @@ export default { fetch: () => Response.json({
   base64: Buffer.from('text').toString('base64'), md5: createHash('md5').update('x').digest('hex'), emitter: typeof EventEmitter,
   old: old(), env: [proc.env.WORD, process.env.SECRET], node_env: process.env.NODE_ENV, global: typeof global }) };\n`,
       'node_modules/old/package.json': '{"name":"old","main":"index.js"}',
-      'node_modules/old/index.js': "const util = require('util'); const { join } = require('node:path');\nmodule.exports = () => util.format('%s', join('a', 'b'));\n",
+      'node_modules/old/index.js': `const util = require('util'); const { join } = require('node:path'); const Emitter = require('events'); const Stream = require('stream');
+function Own() { Stream.call(this); }
+util.inherits(Own, Stream);
+class More extends Emitter {}
+module.exports = () => util.format('%s', join('a', 'b')) + (new Own() instanceof Stream) + new More().listenerCount('x');\n`,
       '.env': 'BASE=secret\nSECRET=${BASE}-text\n',
     }, { compatibility_flags: ['nodejs_compat'], vars: { WORD: 'a variable' } });
     const dev = await startDev(t, folder);
     assert.deepEqual((await dev.get('/')).body, { base64: 'dGV4dA==', md5: '9dd4e461268c8034f5c8564e155c67a6', emitter: 'function',
-      old: 'a/b', env: ['a variable', 'secret-text'], node_env: 'development', global: 'object' });
+      old: 'a/btrue0', env: ['a variable', 'secret-text'], node_env: 'development', global: 'object' });
     await dev.stop();
   });
 
