@@ -20,7 +20,11 @@ const fails = (done, message) => {
 
 describe('help and version', () => {
   const commands = ['', 'serve', 'd1', 'd1 create', 'd1 list', 'd1 info', 'd1 delete', 'd1 execute', 'd1 export', 'd1 migrations',
-    'd1 migrations create', 'd1 migrations list', 'd1 migrations apply', 'token', 'token create', 'token list', 'token revoke', 'shell'];
+    'd1 migrations create', 'd1 migrations list', 'd1 migrations apply', 'token', 'token create', 'token list', 'token revoke', 'shell', 'dev', 'deploy', 'versions', 'versions list',
+    'versions upload', 'versions view', 'deployments', 'deployments list', 'deployments status', 'rollback', 'secret', 'secret put', 'secret list',
+    'secret delete', 'secret bulk', 'tail', 'delete', 'kv', 'kv namespace', 'kv namespace create', 'kv namespace list', 'kv namespace delete',
+    'kv namespace rename', 'kv key', 'kv key put', 'kv key get', 'kv key list', 'kv key delete', 'kv bulk', 'kv bulk put', 'kv bulk get',
+    'kv bulk delete'];
 
   test('--help is everywhere, on standard output, with exit code 0', async () => {
     for (const command of commands) {

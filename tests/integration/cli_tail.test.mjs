@@ -1,8 +1,9 @@
 // `dione tail`: events of a deployed Worker over a WebSocket, for people and for programs, filtered, until Ctrl-C.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
 import { before, test } from 'node:test';
 import { atEnd, binary, scope, startServer, until, uniqueName, within } from '../lib/server.mjs';
 import { dioneProject } from '../lib/clients.mjs';
@@ -131,4 +132,58 @@ test('what makes no sense is refused', async () => {
   await fails(['--status', 'odd'], /ok, error or canceled/);
   await fails(['--sampling-rate', '2'], /between 0 and 1/);
   await fails(['--local'], /no server runs|data directory|there is no Worker/);
+});
+
+/** A server that makes tails and then answers the handshake with `bytes`. */
+async function oddServer(t, bytes) {
+  let upgrades = 0;
+  const odd = createServer((req, res) => {
+    res.setHeader('content-type', 'application/json');
+    const { port: at } = odd.address();
+    res.end(JSON.stringify({ success: true, errors: [], messages: [], result: { id: 'x', url: `ws://127.0.0.1:${at}/ws`, expires_at: 'later' } }));
+  });
+  odd.on('upgrade', (req, socket) => {
+    upgrades += 1;
+    const accept = createHash('sha1').update(`${req.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+    socket.on('error', () => {});
+    socket.end(bytes(accept));
+  });
+  odd.listen(0, '127.0.0.1');
+  await once(odd, 'listening');
+  atEnd(t, async () => { odd.closeAllConnections(); odd.close(); });
+  return { url: `http://127.0.0.1:${odd.address().port}`, upgrades: () => upgrades };
+}
+
+const open = (accept, ...frames) => Buffer.concat([
+  Buffer.from(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`), ...frames]);
+const text = (payload) => Buffer.concat([Buffer.from([0x81, payload.length]), Buffer.from(payload)]);
+const close = (code) => Buffer.from([0x88, 2, code >> 8, code & 255]);
+
+test('a server that closes in order ends the tail; what came with the handshake is shown', async (t) => {
+  const odd = await oddServer(t, (accept) => open(accept, text('{"outcome":"ok","n":1}'), Buffer.from([0x89, 0]), close(1000)));
+  const done = await project.tryDione(['tail', name, '--url', odd.url, '--token', 'x']);
+  assert.equal(done.code, 0, done.stderr);
+  assert.equal(done.stdout, '{"outcome":"ok","n":1}\n');
+});
+
+test('a handshake that is none is an error', async (t) => {
+  for (const bytes of [() => 'HTTP/1.1 200 OK\r\n\r\n', () => open('d3Jvbmc='), () => 'x'.repeat(20_000), () => '']) {
+    const odd = await oddServer(t, bytes);
+    const done = await project.tryDione(['tail', name, '--url', odd.url, '--token', 'x']);
+    assert.equal(done.code, 1);
+    assert.match(done.stderr, /no WebSocket|connection is lost/);
+  }
+});
+
+test('frames that make no sense lose the connection, and it is tried again', async (t) => {
+  const nonsense = [Buffer.from([0xFF, 0xFF, 1, 2, 3]), Buffer.from([0x81, 127, 0x7F, 255, 255, 255, 255, 255, 255, 255]), Buffer.from([0x83, 0]),
+    Buffer.concat([text('no event'), close(1011)])];
+  for (const frame of nonsense) {
+    const odd = await oddServer(t, (accept) => open(accept, frame));
+    const tailed = await tail(t, name, '--url', odd.url, '--token', 'x');
+    await until('it tries again', () => odd.upgrades() >= 2);
+    assert.match(tailed.stderr, /trying again/);
+    tailed.child.kill('SIGINT');
+    assert.equal(await within('its end', tailed.ended), 0);
+  }
 });
