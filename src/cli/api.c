@@ -420,6 +420,17 @@ static enum status parse_answer(struct transfer *t, struct api_answer *ret, stru
     return STATUS_OK;
 }
 
+/* The folder may be that of another server: a project's own, where `dione dev` has run. */
+static enum status name_token(const struct api *api, enum status st, struct error *err)
+{
+    const struct error was = *err;
+
+    if (st != STATUS_UNAUTH || !api->backend.found_token_in)
+        return st;
+    return error_set(err, st, was.native, "%s\nthe token of %s was tried; --token or DIONE_TOKEN gives another",
+                     was.msg, api->backend.found_token_in);
+}
+
 enum { ENVELOPE, GRAPHQL };
 
 static enum status call(struct transfer *t, int form, struct api_answer *ret, struct error *err)
@@ -435,7 +446,7 @@ static enum status call(struct transfer *t, int form, struct api_answer *ret, st
     a.result = json_get(a.root, form == ENVELOPE ? "result" : "data");
     bool good = form == ENVELOPE ? json_is(json_get(a.root, "success"), JSON_TRUE) : json_is(a.result, JSON_OBJECT);
     if (!good) {
-        st = api_error(json_get(a.root, "errors"), t->http_status, err);
+        st = name_token(t->api, api_error(json_get(a.root, "errors"), t->http_status, err), err);
         api_answer_release(&a);
         return st;
     }

@@ -80,8 +80,10 @@ static enum status open_remote(const struct api_options *opt, struct backend *b,
     }
     /* The token of a data directory here goes to a server here, and to nobody else. */
     struct error ignored;
-    if (is_loopback(opt->url) && read_token(opt->data, &b->token, &ignored) == STATUS_OK)
+    if (is_loopback(opt->url) && read_token(opt->data, &b->token, &ignored) == STATUS_OK) {
+        b->found_token_in = copy_text(slice_cstr(opt->data));
         return STATUS_OK;
+    }
     return error_set(err, STATUS_UNAUTH, 0, "no token for %s: pass --token or set DIONE_TOKEN", opt->url);
 }
 
@@ -212,6 +214,7 @@ void backend_release(struct backend *b)
     free(b->url);
     free(b->token);
     free(b->other_token);
+    free(b->found_token_in);
     free(b->place);
     *b = (struct backend){ 0 };
 }

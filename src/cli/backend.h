@@ -11,6 +11,7 @@ struct server;
 struct backend {
     char *url, *token;
     char *other_token;     /* the one that is meant when `token` is refused; NULL: there is no doubt */
+    char *found_token_in;  /* a data directory where `token` was found, unasked; NULL: it was given */
     char *place;           /* for api_place() */
     bool direct;           /* no proxy: the server is on this machine by definition */
     struct server *server; /* local, in this process; NULL: reach it by URL */

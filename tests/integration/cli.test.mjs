@@ -235,7 +235,9 @@ describe('where the databases are', () => {
     assert.equal((await project.json(['d1', 'info', name, ...bare])).name, name, 'http:// may be left out');
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url, '--token', 'x'.repeat(40)]), /Authentication|token/i);
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', 'http://127.0.0.1:1', '--token', server.token]), /127\.0\.0\.1:1|connect/i);
-    fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url]), /token/i);
+    fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url]), /no token for/i);
+    await project.dione(['d1', 'create', 'other']);
+    fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url]), /the token of \.\/data was tried; --token or DIONE_TOKEN/);
   });
 
   test('wrangler.jsonc and wrangler.toml name databases by binding', async (t) => {
