@@ -54,6 +54,12 @@ void bundle_add_module(struct bundle *b, struct slice name, enum module_kind kin
     b->modules[b->n_modules++] = (struct worker_module){ .name = name, .kind = kind, .path = path };
 }
 
+void bundle_add_flag(struct bundle *b, struct slice flag)
+{
+    b->flags = grow(&b->arena, b->flags, b->n_flags, sizeof(*b->flags));
+    b->flags[b->n_flags++] = flag;
+}
+
 void bundle_add_input(struct bundle *b, struct slice path)
 {
     b->inputs = grow(&b->arena, b->inputs, b->n_inputs, sizeof(*b->inputs));

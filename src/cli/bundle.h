@@ -3,7 +3,8 @@
  * (no_bundle).
  *
  * esbuild is the native program that deps/ pins; no Node takes part. `node:` modules stay imports, since workerd has
- * them; with nodejs_compat their names without the prefix mean the same. Main thread.
+ * them; with nodejs_compat their names without the prefix mean the same, and those that the compatibility date does not
+ * offer yet are switched on by flags (see node_builtins.h). Main thread.
  */
 #ifndef DIONE_CLI_BUNDLE_H
 #define DIONE_CLI_BUNDLE_H
@@ -27,6 +28,8 @@ struct bundle {
     struct slice source_map; /* of the main module: the path of its file; absent: none */
     struct slice *required;  /* modules of Node that CommonJS code requires */
     size_t n_required;
+    struct slice *flags; /* compatibility flags that it needs beside the project\'s own */
+    size_t n_flags;
     struct slice *inputs; /* absolute paths of the files it was made from */
     size_t n_inputs;
     uint64_t size_bytes; /* of all modules */

@@ -14,6 +14,7 @@
  */
 #include "cli/bundle_internal.h"
 #include "cli/files.h"
+#include "cli/node_builtins.h"
 #include "cli/subprocess.h"
 
 #include <errno.h>
@@ -28,35 +29,10 @@
 
 enum { META_MAX_BYTES = 256 * 1024 * 1024 };
 
-/* Node's modules that may be imported without a prefix; their subpaths follow them. */
-static const char *const node_modules[] = {
-    "assert",       "async_hooks",
-    "buffer",       "child_process",
-    "cluster",      "console",
-    "constants",    "crypto",
-    "dgram",        "dns",
-    "domain",       "events",
-    "fs",           "diagnostics_channel",
-    "http",         "http2",
-    "https",        "inspector",
-    "module",       "net",
-    "os",           "path",
-    "perf_hooks",   "process",
-    "punycode",     "querystring",
-    "readline",     "repl",
-    "stream",       "string_decoder",
-    "sys",          "timers",
-    "tls",          "tty",
-    "trace_events", "url",
-    "util",         "v8",
-    "vm",           "worker_threads",
-    "wasi",         "zlib",
-};
-
 /* What the passes so far have taught. */
 struct lessons {
     bool service_worker;
-    struct slice required[ARRAY_LEN(node_modules) * 2]; /* "node:x", by CommonJS; in the bundle's arena */
+    struct slice required[NODE_BUILTINS * 2]; /* "node:x", by CommonJS; in the bundle's arena */
     size_t n_required;
 };
 
@@ -181,9 +157,9 @@ static void add_aliases(struct arguments *args, const struct bundle_work *w)
 
     for (const struct json *v = p->alias ? p->alias->child : NULL; v; v = v->next)
         arguments_add(args, "--alias:%.*s=%.*s", SLICE_FMT(v->key), SLICE_FMT(v->text));
-    for (size_t i = 0; i < ARRAY_LEN(node_modules) && has_node_names(p); i++)
-        if (!json_get(p->alias, node_modules[i]))
-            arguments_add(args, "--alias:%s=" NODE_PREFIX "%s", node_modules[i], node_modules[i]);
+    for (const struct node_builtin *n = node_builtins; has_node_names(p) && n < node_builtins + NODE_BUILTINS; n++)
+        if (!n->needs_prefix && !json_get(p->alias, n->name))
+            arguments_add(args, "--alias:%s=" NODE_PREFIX "%s", n->name, n->name);
 }
 
 /* ".html" of "pages/" + "*.html": from the first dot behind the last star or slash. Without "?module". */
@@ -503,6 +479,40 @@ static void keep_lessons(struct bundle_work *w, const struct lessons *learnt)
     w->out.n_required = learnt->n_required;
 }
 
+/* Unless the project says "disable_..." itself. */
+static bool is_switched_off(const struct project *p, const char *flag)
+{
+    char off[64];
+
+    snprintf(off, sizeof(off), "dis%s", flag + 2); /* "enable_x" becomes "disable_x" */
+    return project_has_flag(p, off);
+}
+
+static void add_flag(struct bundle_work *w, const char *flag, const char *since)
+{
+    const struct project *p = w->project;
+
+    if (project_date_reaches(p, since) || project_has_flag(p, flag) || is_switched_off(p, flag))
+        return;
+    for (size_t i = 0; i < w->out.n_flags; i++)
+        if (slice_eq(w->out.flags[i], slice_cstr(flag)))
+            return;
+    bundle_add_flag(&w->out, slice_cstr(flag));
+}
+
+/* What wrangler would polyfill: modules of Node that the date does not offer yet, and the whole of `process`. */
+static void add_node_flags(struct bundle_work *w, const struct json *imports)
+{
+    if (!has_node_names(w->project))
+        return;
+    add_flag(w, "enable_nodejs_process_v2", "2025-09-15");
+    for (const struct json *i = imports ? imports->child : NULL; i; i = i->next) {
+        const struct node_builtin *n = node_builtin_of(json_get_text(i, "path"));
+        if (n && n->flag)
+            add_flag(w, n->flag, n->since);
+    }
+}
+
 static enum status take_result(struct bundle_work *w, const struct json *meta, const struct lessons *learnt,
                                struct error *err)
 {
@@ -517,6 +527,7 @@ static enum status take_result(struct bundle_work *w, const struct json *meta, c
     struct slice map = arena_join(&w->out.arena, bundle_keep(&w->out, path), SLICE_LIT(".map"));
     if (map.ptr && access(map.ptr, R_OK) == 0)
         w->out.source_map = map;
+    add_node_flags(w, imports);
     add_inputs(w, meta);
     keep_lessons(w, learnt);
     return st;

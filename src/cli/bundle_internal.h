@@ -22,6 +22,7 @@ enum status bundle_guess_format(struct bundle_work *w, bool *ret_service_worker,
 struct slice bundle_keep(struct bundle *b, struct slice s);
 struct slice bundle_join(struct bundle *b, struct slice folder, struct slice name);
 void bundle_add_module(struct bundle *b, struct slice name, enum module_kind kind, struct slice path);
+void bundle_add_flag(struct bundle *b, struct slice flag);
 void bundle_add_input(struct bundle *b, struct slice path);
 
 #endif

@@ -33,12 +33,18 @@ static void add_annotations(const struct deploy_options *o, struct buf *out)
     buf_append_char(out, '}');
 }
 
-static void add_flags(const struct project *p, struct buf *out)
+static void add_flags(const struct deploy *d, struct buf *out)
 {
+    const struct project *p = &d->project;
+
     buf_append_cstr(out, ",\"compatibility_flags\":[");
     for (size_t i = 0; i < p->n_compatibility_flags; i++) {
         buf_append_cstr(out, i ? "," : "");
         json_write_text(out, p->compatibility_flags[i]);
+    }
+    for (size_t i = 0; i < d->bundle.n_flags; i++) {
+        buf_append_cstr(out, i || p->n_compatibility_flags ? "," : "");
+        json_write_text(out, d->bundle.flags[i]);
     }
     buf_append_char(out, ']');
 }
@@ -76,7 +82,7 @@ static void write_metadata(const struct deploy *d, struct slice bindings, struct
     if (d->bundle.n_modules)
         add_text(out, d->bundle.is_service_worker ? "body_part" : "main_module", d->bundle.modules[0].name);
     add_text(out, "compatibility_date", d->project.compatibility_date);
-    add_flags(&d->project, out);
+    add_flags(d, out);
     buf_printf(out, ",\"keep_bindings\":[%s\"secret_text\",\"secret_key\"]",
                d->options->keep_vars ? "\"plain_text\",\"json\"," : "");
     add_annotations(d->options, out);

@@ -224,6 +224,22 @@ static enum status make_folder(struct making *m, struct error *err)
     return error_errno(err, errno, "cannot make a folder in %s", m->opt->root);
 }
 
+/* The project's own, then those of the bundle. */
+static void add_flags(struct edition *e)
+{
+    size_t n = e->project.n_compatibility_flags, more = e->bundle.n_flags;
+    struct slice *flags = arena_alloc(&e->arena, (n + more + 1) * sizeof(*flags));
+
+    if (!flags)
+        abort();
+    if (n)
+        memcpy(flags, e->project.compatibility_flags, n * sizeof(*flags));
+    if (more)
+        memcpy(flags + n, e->bundle.flags, more * sizeof(*flags));
+    e->spec.compatibility_flags = flags;
+    e->spec.n_compatibility_flags = n + more;
+}
+
 static void fill_spec(struct making *m)
 {
     struct edition *e = m->e;
@@ -236,8 +252,7 @@ static void fill_spec(struct making *m)
     e->spec.n_modules = e->bundle.n_modules;
     e->spec.is_service_worker = e->bundle.is_service_worker;
     e->spec.compatibility_date = e->project.compatibility_date;
-    e->spec.compatibility_flags = e->project.compatibility_flags;
-    e->spec.n_compatibility_flags = e->project.n_compatibility_flags;
+    add_flags(e);
     if (e->project.assets_directory.len)
         e->spec.assets_id = m->opt->assets_id;
 }

@@ -203,6 +203,17 @@ static void node_modules_need_no_prefix_with_the_flag(void **state)
     assert_non_null(strstr(text, "from \"node:fs/promises\""));
     assert_non_null(strstr(text, "__require(\"node:crypto\")"));
     assert_non_null(strstr(text, "from \"node:crypto\""));
+    assert_int_equal(bundle.n_flags, 0);
+    write_text("wrangler.json", "{\"main\":\"a.js\",\"compatibility_date\":\"2024-12-30\","
+                                "\"compatibility_flags\":[\"nodejs_compat\"]}");
+    must_build();
+    assert_int_equal(bundle.n_flags, 2);
+    assert_true(slice_eq(bundle.flags[0], SLICE_LIT("enable_nodejs_process_v2")));
+    assert_true(slice_eq(bundle.flags[1], SLICE_LIT("enable_nodejs_fs_module")));
+    write_text("wrangler.json", "{\"main\":\"a.js\",\"compatibility_date\":\"2024-12-30\",\"compatibility_flags\":"
+                                "[\"nodejs_compat\",\"disable_nodejs_process_v2\",\"enable_nodejs_fs_module\"]}");
+    must_build();
+    assert_int_equal(bundle.n_flags, 0);
     write_text("wrangler.json", "{\"main\":\"a.js\",\"compatibility_date\":\"2026-01-01\"}");
     assert_int_equal(build(true), STATUS_INVALID);
     assert_non_null(strstr(err.msg, "nodejs_compat"));
