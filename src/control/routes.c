@@ -18,7 +18,8 @@
 
 #include <openssl/crypto.h>
 
-enum { PUBLIC = 1 }; /* http_route.flags: answered without a token */
+/* http_route.flags: answered without a token; admitted by that of an asset upload. */
+enum { PUBLIC = 1, UPLOAD_TOKEN = 2 };
 
 #define DB "accounts/:account/d1/database/:db"
 #define NS "accounts/:account/storage/kv/namespaces/:ns"
@@ -122,9 +123,10 @@ const struct http_route routes[] = {
     { HTTP_M_GET, "dione/tails/:tail", tails_follow, 0, PUBLIC, NULL },
     { HTTP_M_GET, SCRIPT "/dione/events", events_list, 0, 0, NULL },
     { HTTP_M_POST, SCRIPT "/assets-upload-session", assets_session, 0, 0, NULL },
-    { HTTP_M_POST, "accounts/:account/workers/assets/upload", assets_upload, UPLOAD_BODY_MAX_BYTES, PUBLIC, NULL },
-    { HTTP_M_POST, "accounts/:account/workers/assets/upload/:hash", assets_upload_one, UPLOAD_BODY_MAX_BYTES, PUBLIC,
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload", assets_upload, UPLOAD_BODY_MAX_BYTES, UPLOAD_TOKEN,
       NULL },
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload/:hash", assets_upload_one, UPLOAD_BODY_MAX_BYTES,
+      UPLOAD_TOKEN, NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains/records", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/services/:script", services_get, 0, 0, NULL },
@@ -182,9 +184,10 @@ static const struct http_route d1_binding_routes[] = {
     { HTTP_M_POST, SCRIPT "/domains/changeset", domains_changeset, 0, 0, NULL },
     { HTTP_M_PUT, SCRIPT "/domains/records", domains_set, 0, 0, NULL },
     { HTTP_M_POST, SCRIPT "/assets-upload-session", assets_session, 0, 0, NULL },
-    { HTTP_M_POST, "accounts/:account/workers/assets/upload", assets_upload, UPLOAD_BODY_MAX_BYTES, PUBLIC, NULL },
-    { HTTP_M_POST, "accounts/:account/workers/assets/upload/:hash", assets_upload_one, UPLOAD_BODY_MAX_BYTES, PUBLIC,
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload", assets_upload, UPLOAD_BODY_MAX_BYTES, UPLOAD_TOKEN,
       NULL },
+    { HTTP_M_POST, "accounts/:account/workers/assets/upload/:hash", assets_upload_one, UPLOAD_BODY_MAX_BYTES,
+      UPLOAD_TOKEN, NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/domains/records", domains_list, 0, 0, NULL },
     { HTTP_M_GET, "accounts/:account/workers/services/:script", services_get, 0, 0, NULL },
@@ -288,6 +291,8 @@ bool routes_admit(struct http_request *req)
 {
     if (req->route && (req->route->flags & PUBLIC))
         return true;
+    if (req->route && (req->route->flags & UPLOAD_TOKEN))
+        return assets_admit(req);
     return check_token(req) && check_account(req);
 }
 

@@ -220,6 +220,13 @@ static bool open_token(struct workers *w, struct slice token, const char *subjec
     return true;
 }
 
+bool asset_token_is_good(struct workers *w, struct slice token, struct arena *a)
+{
+    const struct json *payload;
+
+    return open_token(w, token, "upload", a, &payload);
+}
+
 /* ---- sessions ---- */
 
 static bool is_hash(struct slice s)

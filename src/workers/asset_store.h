@@ -36,6 +36,8 @@ struct asset_session {
     const struct json *manifest;
     struct arena *arena; /* where it lives */
 };
+/* Whether the token is ours and has not expired. Does not block, but for reading the key once. */
+bool asset_token_is_good(struct workers *w, struct slice token, struct arena *a);
 enum status asset_session_find(struct workers *w, struct slice token, struct arena *a, struct asset_session *ret,
                                struct error *err) MUST_CHECK;
 struct asset_upload {

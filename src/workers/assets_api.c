@@ -103,23 +103,28 @@ static enum status work_upload_one(struct blocking_call *call)
     return receive(call, add_one);
 }
 
-/* These routes are public: the token of the session is what admits. */
-static void upload(struct http_request *req, enum status (*work)(struct blocking_call *call))
+/* The token of the session is what admits to these routes. */
+bool assets_admit(struct http_request *req)
 {
-    if (api_of(req)->workers)
-        blocking_call(req, store_job_pool(api_of(req)->store), work, NULL, NULL);
-    else
+    struct workers *w = api_of(req)->workers;
+
+    if (!w)
         api_fail(req, STATUS_NOTIMPL, "Workers run on a server only: this is a command's own");
+    else if (asset_token_is_good(w, bearer(req), req->arena))
+        return true;
+    else
+        api_fail(req, STATUS_UNAUTH, "Authentication error: the asset upload token is not valid, or has expired");
+    return false;
 }
 
 void assets_upload(struct http_request *req)
 {
-    upload(req, work_upload);
+    blocking_call(req, store_job_pool(api_of(req)->store), work_upload, NULL, NULL);
 }
 
 void assets_upload_one(struct http_request *req)
 {
-    upload(req, work_upload_one);
+    blocking_call(req, store_job_pool(api_of(req)->store), work_upload_one, NULL, NULL);
 }
 
 /* ---- serving ---- */

@@ -39,6 +39,8 @@
 #ifndef DIONE_WORKERS_HANDLERS_H
 #define DIONE_WORKERS_HANDLERS_H
 
+#include <stdbool.h>
+
 struct http_request;
 struct http_route;
 
@@ -80,6 +82,9 @@ void tails_follow(struct http_request *req);
 void events_list(struct http_request *req);
 
 void assets_session(struct http_request *req);
+/* Whether the request carries the token of an upload session; else it has answered. At the end of the head: strangers' bodies
+ * are not taken. */
+bool assets_admit(struct http_request *req);
 void assets_upload(struct http_request *req);
 void assets_upload_one(struct http_request *req);
 

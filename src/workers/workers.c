@@ -10,8 +10,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { LOCKS = 64, SPEC_BYTES = 256 << 20 };
+enum { LOCKS = 64, SPEC_BYTES = 256 << 20, START_PATIENCE_S = 10 };
 
 struct workers {
     struct api *api;
@@ -367,6 +368,39 @@ void workers_close(struct workers *w)
     free(w);
 }
 
+/*
+ * At start all Workers start side by side, on the job pool, and the server waits for them, but not for long: one that hangs
+ * does not keep the databases waiting.
+ */
+struct starting {
+    struct workers *workers;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t n_left;
+    int refs; /* the waiting thread, and each job */
+};
+
+struct start_job {
+    struct job job;
+    struct starting *all;
+    struct slice name;
+    char text[];
+};
+
+static void starting_unref(struct starting *s, size_t n_done)
+{
+    pthread_mutex_lock(&s->lock);
+    s->n_left -= n_done;
+    bool last = --s->refs == 0;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (!last)
+        return;
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->changed);
+    free(s);
+}
+
 static void start_one(struct workers *w, struct slice name)
 {
     struct arena arena;
@@ -380,22 +414,72 @@ static void start_one(struct workers *w, struct slice name)
     if (v)
         st = run_version(w, worker, v, &arena, &err);
     workers_unlock(w, name);
-    if (st != STATUS_OK)
+    if (st != STATUS_OK && st != STATUS_WORKER) /* deleted meanwhile */
         log_line(LOG_ERROR, "Worker %.*s does not run: %s", SLICE_FMT(name), err.msg);
     arena_release(&arena);
 }
 
+static void run_start(struct job *job)
+{
+    struct start_job *j = CONTAINER_OF(job, struct start_job, job);
+
+    start_one(j->all->workers, j->name);
+    starting_unref(j->all, 1);
+    free(j);
+}
+
+static void submit_start(struct starting *s, struct slice name)
+{
+    struct start_job *j = calloc(1, sizeof(*j) + name.len + 1);
+
+    if (!j) {
+        log_line(LOG_ERROR, "Worker %.*s does not run: out of memory", SLICE_FMT(name));
+        return;
+    }
+    memcpy(j->text, name.ptr, name.len);
+    j->name = slice_of(j->text, name.len);
+    j->all = s;
+    j->job.run = run_start;
+    pthread_mutex_lock(&s->lock);
+    s->n_left++;
+    s->refs++;
+    pthread_mutex_unlock(&s->lock);
+    pool_submit(store_job_pool(s->workers->api->store), &j->job);
+}
+
+static void wait_for_starts(struct starting *s)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += START_PATIENCE_S;
+    pthread_mutex_lock(&s->lock);
+    while (s->n_left && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
+        ;
+    if (s->n_left)
+        log_line(LOG_WARN, "%zu Workers are still starting", s->n_left);
+    pthread_mutex_unlock(&s->lock);
+}
+
 void workers_start(struct workers *w)
 {
+    struct starting *s = calloc(1, sizeof(*s));
     struct arena arena;
     struct slice *names;
     size_t n = 0;
-    struct error err;
+    struct error err = { 0 };
 
     arena_init(&arena, SPEC_BYTES);
-    if (catalog_names(w->api->store, &arena, &names, &n, &err) != STATUS_OK)
-        log_line(LOG_ERROR, "no Worker was started: %s", err.msg);
-    for (size_t i = 0; i < n; i++)
-        start_one(w, names[i]);
+    if (!s || catalog_names(w->api->store, &arena, &names, &n, &err) != STATUS_OK)
+        log_line(LOG_ERROR, "no Worker was started: %s", s ? err.msg : "out of memory");
+    if (s) {
+        *s = (struct starting){ .workers = w, .refs = 1 };
+        pthread_mutex_init(&s->lock, NULL);
+        pthread_cond_init(&s->changed, NULL);
+        for (size_t i = 0; i < n; i++)
+            submit_start(s, names[i]);
+        wait_for_starts(s);
+        starting_unref(s, 0);
+    }
     arena_release(&arena);
 }
