@@ -40,11 +40,14 @@ static enum status open_api(const struct common *common, bool create, const char
 {
     struct slice from_config = config_url(&s->config);
     char *config_text = from_config.ptr ? strndup(from_config.ptr, from_config.len) : NULL;
-    char *url = plain_url(first_of(first_of(common->url, variable("DIONE_URL"), config_text), DEFAULT_URL, NULL));
+    const char *given = first_of(common->url, variable("DIONE_URL"), config_text);
+    /* Where wrangler has been led to a server, we go there too; its token is for nobody else. */
+    const char *wranglers = given || !s->remote ? NULL : variable("CLOUDFLARE_API_BASE_URL");
+    char *url = plain_url(first_of(given, wranglers, DEFAULT_URL));
     const struct api_options options = {
         .remote = s->remote,
         .url = url,
-        .token = first_of(common->token, variable("DIONE_TOKEN"), NULL),
+        .token = first_of(common->token, variable("DIONE_TOKEN"), wranglers ? variable("CLOUDFLARE_API_TOKEN") : NULL),
         .data = first_of(common->data, variable("DIONE_DATA"), DEFAULT_DATA),
         .create_data = create,
         .listen = listen,

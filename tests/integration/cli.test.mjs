@@ -236,6 +236,9 @@ describe('where the databases are', () => {
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url, '--token', 'x'.repeat(40)]), /Authentication|token/i);
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', 'http://127.0.0.1:1', '--token', server.token]), /127\.0\.0\.1:1|connect/i);
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url]), /no token for/i);
+    const env = { ...project.env, CLOUDFLARE_API_BASE_URL: `${server.url}/client/v4`, CLOUDFLARE_API_TOKEN: server.token };
+    assert.equal((await project.json(['d1', 'info', name, '--remote'], { env })).name, name, "wrangler's variables count");
+    fails(await project.tryDione(['d1', 'list', '--url', server.url], { env }), /no token for/i);
     await project.dione(['d1', 'create', 'other']);
     fails(await project.tryDione(['d1', 'list', '--remote', '--url', server.url]), /the token of \.\/data was tried; --token or DIONE_TOKEN/);
   });
