@@ -57,6 +57,18 @@ static void print_bindings(const struct edition *e)
         dev_say("  %s", e->bound[i]);
 }
 
+/* As it goes into a query. */
+static void print_cron(const char *url, struct slice cron)
+{
+    char encoded[256];
+    size_t n = cron.len < sizeof(encoded) ? cron.len : sizeof(encoded) - 1;
+
+    for (size_t i = 0; i < n; i++)
+        encoded[i] = cron.ptr[i] == ' ' ? '+' : cron.ptr[i];
+    dev_say("  cron %.*s: waits for curl '%s/cdn-cgi/handler/scheduled?cron=%.*s'", SLICE_FMT(cron), url, (int)n,
+            encoded);
+}
+
 static void greet(struct dev_loop *d)
 {
     const struct edition *e = d->active;
@@ -64,8 +76,7 @@ static void greet(struct dev_loop *d)
     dev_say("%s runs with the data of %s", d->opt->name, api_place(d->opt->session->api));
     print_bindings(e);
     for (size_t i = 0; i < e->project.n_crons; i++)
-        dev_say("  cron %.*s: run it by GET %s/cdn-cgi/handler/scheduled?cron=...", SLICE_FMT(e->project.crons[i]),
-                runtime_url(d->opt->runtime));
+        print_cron(runtime_url(d->opt->runtime), e->project.crons[i]);
     dev_say("Ready on %s", runtime_url(d->opt->runtime));
     d->greeted = true;
 }
@@ -101,6 +112,25 @@ static void say_messages(struct dev_loop *d, struct buf *messages)
 
 /* ---- migrations ---- */
 
+static void append_option(struct buf *out, const char *name, const char *value)
+{
+    if (value)
+        buf_printf(out, " --%s %s", name, value);
+}
+
+/* The command as it is typed here: about the same data. */
+static void append_apply_command(const struct dev_loop *d, const char *binding, struct buf *out)
+{
+    const struct common *c = d->opt->common;
+
+    buf_printf(out, "`dione d1 migrations apply %s", binding);
+    append_option(out, "env", d->opt->session->config.env);
+    append_option(out, "config", c->config);
+    append_option(out, "data", c->data);
+    append_option(out, "url", c->url);
+    buf_append_cstr(out, d->opt->session->remote && !c->url ? " --remote`" : "`");
+}
+
 static void append_pending(struct dev_loop *d, struct slice binding, struct buf *out)
 {
     struct error err = { 0 };
@@ -110,11 +140,11 @@ static void append_pending(struct dev_loop *d, struct slice binding, struct buf 
     snprintf(name, sizeof(name), "%.*s", SLICE_FMT(binding));
     if (migrations_count_pending(d->opt->session, name, &n, &err) != STATUS_OK)
         buf_printf(out, "env.%s: cannot tell whether migrations are pending: %s\n", name, err.msg);
-    else if (n)
-        buf_printf(out, "env.%s: %zu migration%s pending; `dione d1 migrations apply %s%s%s%s` applies %s\n", name, n,
-                   n == 1 ? " is" : "s are", name, d->opt->session->config.env ? " --env " : "",
-                   d->opt->session->config.env ? d->opt->session->config.env : "",
-                   d->opt->session->remote ? " --remote" : "", n == 1 ? "it" : "them");
+    if (!n)
+        return;
+    buf_printf(out, "env.%s: %zu migration%s pending; ", name, n, n == 1 ? " is" : "s are");
+    append_apply_command(d, name, out);
+    buf_append_cstr(out, n == 1 ? " applies it\n" : " applies them\n");
 }
 
 /* Said when it is news. */

@@ -118,6 +118,25 @@ test('the guest book', async (t) => {
   });
 });
 
+test('many edits in a row end with the last one, and no request fails on the way', async (t) => {
+  const folder = await smallProject(t, { 'src/index.js': workerOf("return new Response('0');") }, {});
+  const dev = await startDev(t, folder);
+  let stopped = false;
+  const seen = [];
+  const load = (async () => { while (!stopped) seen.push(await dev.get('/')); })();
+  for (let n = 1; n <= 12; n += 1) {
+    await writeFile(join(folder, 'src/index.js'), workerOf(`return new Response('${n}');`) + (n % 4 === 3 ? '(((' : ''));
+    const before = seen.length;
+    await until('a few more requests were answered', () => seen.length >= before + 5);
+  }
+  await until('the last edit is served', () => seen.at(-1).text === '12');
+  stopped = true;
+  await load;
+  assert.deepEqual(seen.filter(({ status }) => status !== 200), []);
+  assert.deepEqual([...new Set(seen.map(({ text }) => text))].filter((text) => ['3', '7', '11'].includes(text)), [], 'a broken one never ran');
+  await dev.stop();
+});
+
 test('exceptions are told with their place in the source', async (t) => {
   const folder = await smallProject(t, {
     'src/index.ts': `import { fails } from './lib';
