@@ -143,6 +143,44 @@ static struct slice decode_path(struct arena *a, struct slice path)
     return out.overflowed ? SLICE_NONE : arena_copy(a, buf_slice(&out));
 }
 
+/* 1: ".", 2: "..", also percent-encoded; 0: neither. */
+static int count_dots(struct slice segment)
+{
+    int n = 0;
+
+    while (segment.len) {
+        size_t len = segment.ptr[0] == '.' ? 1 : slice_starts_nocase(segment, SLICE_LIT("%2e")) ? 3 : 0;
+        if (!len || ++n > 2)
+            return 0;
+        segment = slice_from(segment, len);
+    }
+    return n;
+}
+
+/* Without "." and "..", as URLs have it. Absent: out of memory. */
+static struct slice resolve_dots(struct arena *a, struct slice path)
+{
+    struct buf out CLEANUP(buf_release) = { 0 };
+
+    if (!memmem(path.ptr, path.len, "/.", 2) && !memmem(path.ptr, path.len, "/%2", 3))
+        return path;
+    struct slice rest = slice_from(path, 1);
+    while (rest.ptr) {
+        struct slice segment = slice_cut(&rest, '/');
+        int dots = count_dots(segment);
+        if (!dots) {
+            buf_append_char(&out, '/');
+            buf_append_slice(&out, segment);
+        } else {
+            while (dots == 2 && out.len && out.ptr[--out.len] != '/')
+                ;
+            if (!rest.ptr)
+                buf_append_char(&out, '/');
+        }
+    }
+    return out.overflowed ? SLICE_NONE : arena_copy(a, buf_slice(&out));
+}
+
 static void encode_path(struct buf *b, struct slice path)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -176,42 +214,46 @@ static bool any_fits(const struct slice *patterns, size_t n, struct slice path)
     return false;
 }
 
-static bool has_answer(const struct asset_site *site, struct slice path, bool navigates)
+static bool has_answer(const struct asset_site *site, struct slice path, bool navigates, struct arena *a)
 {
     struct rule_match m;
-    struct arena arena;
     bool configured = site->n_worker_paths > 0 || (navigates && site->navigation_first);
 
     if (asset_rules_redirect(&site->rules, SLICE_NONE, path, &m))
         return true;
-    arena_init(&arena, 1 << 20);
-    struct slice decoded = decode_path(&arena, path);
-    struct asset_intent intent = { 0 };
-    if (decoded.ptr)
-        intent = asset_site_intent(site, decoded, configured ? FALLBACK_AS_CONFIGURED : FALLBACK_NONE, &arena);
-    bool found = intent.file || intent.redirect.ptr;
-    arena_release(&arena);
-    return found;
+    struct slice decoded = decode_path(a, path);
+    if (!decoded.ptr)
+        return false;
+    struct asset_intent intent = asset_site_intent(site, decoded, configured ? FALLBACK_AS_CONFIGURED : FALLBACK_NONE,
+                                                   a);
+    return intent.file || intent.redirect.ptr;
+}
+
+static bool is_for_assets(const struct asset_site *site, struct slice path, bool navigates, struct arena *a)
+{
+    if (!site->has_worker)
+        return true;
+    if (site->worker_first)
+        return false;
+    if (any_fits(site->asset_paths, site->n_asset_paths, path))
+        return true;
+    if (any_fits(site->worker_paths, site->n_worker_paths, path))
+        return false;
+    return has_answer(site, path, navigates, a);
 }
 
 /* The method does not matter: a POST to an asset is refused by the asset server, not given to the Worker. */
 enum asset_choice asset_server_choose(void *arg, const struct asset_question *q)
 {
     struct asset_site *site = get_site(arg, q->assets_id);
-    bool serve;
+    struct arena arena;
 
     if (!site)
         return ASSET_NONE;
-    if (!site->has_worker)
-        serve = true;
-    else if (site->worker_first)
-        serve = false;
-    else if (any_fits(site->asset_paths, site->n_asset_paths, q->path))
-        serve = true;
-    else if (any_fits(site->worker_paths, site->n_worker_paths, q->path))
-        serve = false;
-    else
-        serve = has_answer(site, q->path, q->navigates);
+    arena_init(&arena, 1 << 20);
+    struct slice path = resolve_dots(&arena, q->path);
+    bool serve = path.ptr && is_for_assets(site, path, q->navigates, &arena);
+    arena_release(&arena);
     asset_site_unref(site);
     return serve ? ASSET_SERVE : ASSET_NONE;
 }
@@ -224,6 +266,7 @@ enum { ANSWER_HEADERS_MAX = 64 };
 struct answer {
     struct http_request *req;
     const struct asset_site *site;
+    struct slice path; /* the request's, without dots */
     struct header_line headers[ANSWER_HEADERS_MAX];
     size_t n;
 };
@@ -287,7 +330,7 @@ static void apply_rules(struct answer *x)
     size_t n_set = 0;
 
     for (size_t i = 0; i < x->site->rules.n_headers; i++)
-        if (rule_matches(x->site->rules.headers[i].pattern, host, x->req->path, &m))
+        if (rule_matches(x->site->rules.headers[i].pattern, host, x->path, &m))
             apply_header_rule(x, &x->site->rules.headers[i], &m, set, &n_set);
 }
 
@@ -422,11 +465,11 @@ static void answer(struct answer *x)
 {
     struct http_request *req = x->req;
     struct rule_match m;
-    const struct redirect_rule *rule = asset_rules_redirect(&x->site->rules, host_of(req), req->path, &m);
+    const struct redirect_rule *rule = asset_rules_redirect(&x->site->rules, host_of(req), x->path, &m);
     struct buf to CLEANUP(buf_release) = { 0 };
 
     if (!rule) {
-        answer_path(x, req->path, false);
+        answer_path(x, x->path, false);
         return;
     }
     rule_expand(&to, rule->to, &m);
@@ -439,11 +482,12 @@ static void answer(struct answer *x)
 void asset_serve(struct asset_server *s, struct http_request *req)
 {
     struct asset_site *site = get_site(s, http_header(req, ASSETS_HEADER));
-    struct answer x = { .req = req, .site = site };
+    struct answer x = { .req = req, .site = site, .path = resolve_dots(req->arena, req->path) };
     struct buf none = { 0 };
 
-    if (!site) {
-        http_respond(req, 404, NULL, &none);
+    if (!site || !x.path.ptr) {
+        asset_site_unref(site);
+        http_respond(req, site ? 503 : 404, NULL, &none);
         return;
     }
     answer(&x);
