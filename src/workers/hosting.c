@@ -260,8 +260,8 @@ static void set_active(struct hosted *h, struct instance *in, bool tails)
     struct target *before;
 
     h->instance = in;
-    h->tails = tails;
     pthread_mutex_lock(&h->rt->lock);
+    h->tails = tails;
     before = h->target;
     h->target = in ? target_ref(in->target) : NULL;
     snprintf(h->cron_path, sizeof(h->cron_path), "%s", in ? in->cron_path : "");

@@ -33,13 +33,13 @@ struct hosted {
     char name[WORKER_NAME_MAX + 1];
     struct events *events;
 
-    pthread_mutex_t deploy; /* held during a deploy; guards the next five */
+    pthread_mutex_t deploy; /* held during a deploy; guards the next four */
     bool removed;
     struct arena arena; /* of spec */
     struct worker_spec *spec;
     struct instance *instance; /* the active one; NULL: none, or assets only */
-    bool tails;                /* the active one reports its events */
 
+    bool tails;                /* the active one reports its events; written under both locks */
     struct hosted_cron *crons; /* guarded by rt->lock */
     size_t n_crons;
     struct target *target; /* the active one's; guarded by rt->lock */
@@ -69,6 +69,7 @@ struct runtime {
     pthread_mutex_t lock; /* guards the lists, the crons and the URL */
     struct hosted *hosted;
     struct wish *wishes; /* guarded by lock; few, and kept */
+    bool closing;        /* guarded by lock: the pool takes no more */
     char url[300];
     _Atomic uint64_t next_number;
     _Atomic bool stopping;
@@ -116,10 +117,10 @@ void hosting_clear(struct runtime *rt);
 void schedule_start_clock(struct runtime *rt);
 /* On the supervisor. `done` comes once, there as well. */
 void schedule_run(struct hosted *h, struct slice cron, int64_t scheduled_ms,
-               void (*done)(void *arg, const char *outcome, const struct error *err), void *arg);
+                  void (*done)(void *arg, const char *outcome, const struct error *err), void *arg);
 /* For the proxy. */
 void schedule_run_by_name(void *rt, struct slice worker, struct slice cron, int64_t scheduled_ms,
-                       void (*done)(void *arg, const char *outcome, const struct error *err), void *arg);
+                          void (*done)(void *arg, const char *outcome, const struct error *err), void *arg);
 
 /* ---- flags.c ---- */
 

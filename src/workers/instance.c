@@ -466,6 +466,20 @@ static bool may_still_work(const struct instance *in)
     return now_ms() - atomic_load(&in->target->last_end_ms) < in->opt.linger_ms;
 }
 
+bool instance_is_lingering(const struct instance *in)
+{
+    return in->state == INSTANCE_RETIRED && !in->term_ms && atomic_load(&in->target->n_requests) > 0 &&
+           atomic_load(&in->target->n_in_flight) == 0;
+}
+
+void instance_end(struct instance *in)
+{
+    if (in->term_ms)
+        return;
+    in->term_ms = now_ms();
+    send_signal(in, SIGTERM);
+}
+
 static void on_retire_tick(uv_timer_t *timer)
 {
     struct instance *in = timer->data;
@@ -476,8 +490,7 @@ static void on_retire_tick(uv_timer_t *timer)
         send_signal(in, SIGKILL);
     if (in->term_ms || (busy && now - in->retired_ms < in->opt.drain_ms))
         return;
-    in->term_ms = now;
-    send_signal(in, SIGTERM);
+    instance_end(in);
 }
 
 void instance_retire(struct instance *in)
@@ -505,10 +518,7 @@ void instance_stop(struct instance *in)
     if (in->state != INSTANCE_RETIRED)
         return;
     in->kill_after_ms = STOP_TERM_MS;
-    if (in->term_ms)
-        return;
-    in->term_ms = now_ms();
-    send_signal(in, SIGTERM);
+    instance_end(in);
 }
 
 void instance_start(struct instance *in)

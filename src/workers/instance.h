@@ -82,6 +82,9 @@ void instance_free(struct instance *in);
 void instance_start(struct instance *in);
 /* Gets no new requests from now on: ends when those under way have, and what they left to do. */
 void instance_retire(struct instance *in);
+/* Retired, and done with its requests; and the end of one that is. */
+bool instance_is_lingering(const struct instance *in);
+void instance_end(struct instance *in);
 /* Ends soon, whatever it does. */
 void instance_stop(struct instance *in);
 /* Looks at memory and processor time; called a few times a second. */

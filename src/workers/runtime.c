@@ -108,6 +108,9 @@ void runtime_drain(struct runtime *rt, int64_t grace_ms)
     if (!rt)
         return;
     proxy_drain(rt->proxy, grace_ms);
+    pthread_mutex_lock(&rt->lock);
+    rt->closing = true;
+    pthread_mutex_unlock(&rt->lock);
     pool_free(rt->pool);
     supervisor_stop(rt);
     proxy_close(rt->proxy);
@@ -370,20 +373,36 @@ static void run_untail(struct job *job)
     free(u);
 }
 
+/* The last tail is gone. Takes the reference. */
+static void untail_later(struct hosted *h)
+{
+    struct runtime *rt = h->rt;
+    struct untail *u = calloc(1, sizeof(*u));
+
+    if (!u)
+        abort(); /* a hundred bytes */
+    *u = (struct untail){ .job.run = run_untail, .hosted = h };
+    pthread_mutex_lock(&rt->lock);
+    bool closing = rt->closing;
+    if (!closing)
+        pool_submit(rt->pool, &u->job);
+    pthread_mutex_unlock(&rt->lock);
+    if (closing) {
+        hosted_unref(h);
+        free(u);
+    }
+}
+
 void runtime_tail_unsubscribe(struct runtime_tail *t)
 {
     if (!t)
         return;
     struct hosted *h = t->hosted;
     (void)events_unsubscribe(h->events, t->subscriber); /* n_tails counts them for us */
-    struct untail *u = atomic_fetch_sub(&h->n_tails, 1) == 1 ? calloc(1, sizeof(*u)) : NULL;
-    if (u && !atomic_load(&h->rt->stopping)) {
-        *u = (struct untail){ .job.run = run_untail, .hosted = h };
-        pool_submit(h->rt->pool, &u->job);
-    } else {
-        free(u);
+    if (atomic_fetch_sub(&h->n_tails, 1) == 1)
+        untail_later(h);
+    else
         hosted_unref(h);
-    }
     free(t);
 }
 

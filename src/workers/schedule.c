@@ -114,6 +114,7 @@ void schedule_run(struct hosted *h, struct slice cron, int64_t scheduled_ms,
         abort(); /* a few hundred bytes */
     pthread_mutex_lock(&h->rt->lock);
     r->target = h->target ? target_ref(h->target) : NULL;
+    r->reported = h->tails;
     memcpy(path, h->cron_path, sizeof(path));
     pthread_mutex_unlock(&h->rt->lock);
     if (!r->target || atomic_load(&h->rt->stopping)) {
@@ -126,7 +127,6 @@ void schedule_run(struct hosted *h, struct slice cron, int64_t scheduled_ms,
     }
     atomic_fetch_add(&h->refs, 1);
     r->hosted = h;
-    r->reported = h->tails;
     r->scheduled_ms = scheduled_ms;
     r->started_ms = clock_wall_ms();
     r->started_ns = clock_mono_ns();

@@ -12,7 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WATCH_MS = 250 };
+enum {
+    WATCH_MS = 250,
+    MAX_LINGERING = 3, /* replaced processes of a Worker that only finish what they do behind their answers */
+};
 
 /* ---- messages ---- */
 
@@ -178,11 +181,22 @@ static void on_death(struct instance *in, const char *outcome, const char *text)
     hosted_unref(h);
 }
 
+/* Deploys that follow each other closely must not fill the memory. The list has the newest first. */
+static void end_oldest_lingering(struct runtime *rt, const char *name)
+{
+    int n = 0;
+
+    for (struct instance *in = rt->instances; in; in = in->next)
+        if (strcmp(in->name, name) == 0 && instance_is_lingering(in) && ++n > MAX_LINGERING)
+            instance_end(in);
+}
+
 static void on_retire(struct instance *in)
 {
     struct runtime *rt = in->opt.hooks.arg;
 
     proxy_close_idle(rt->proxy, in->target);
+    end_oldest_lingering(rt, in->name);
 }
 
 void supervisor_check_quiet(struct runtime *rt)
