@@ -111,7 +111,7 @@ static enum status ask_on(struct database *on, const char *sql)
     return ask_last(&a);
 }
 
-static void must_ask(const char *sql)
+UNUSED static void must_ask(const char *sql)
 {
     if (ask_on(db, sql) != STATUS_OK)
         fail_msg("%s: %s", sql, last.text);
@@ -127,7 +127,7 @@ static const char *rows_of(const char *out)
     return text;
 }
 
-static void check_ask(const char *sql, const char *want, const char *file, int line)
+UNUSED static void check_ask(const char *sql, const char *want, const char *file, int line)
 {
     enum status st = ask_on(db, sql);
 

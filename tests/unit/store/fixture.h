@@ -62,7 +62,7 @@ static int fixture_remove_one(const char *path, const struct stat *info, int kin
     return remove(path);
 }
 
-static void fixture_release(struct fixture *f)
+UNUSED static void fixture_release(struct fixture *f)
 {
     fixture_stop(f);
     assert_int_equal(nftw(f->dir, fixture_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
