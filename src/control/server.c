@@ -252,7 +252,7 @@ static enum status start_parts(struct server *s, struct error *err)
     if (st == STATUS_OK)
         st = transfers_open(s->api.store, &s->api.transfers, err);
     if (st == STATUS_OK)
-        st = kv_open(s->api.store, KV_MAP_BYTES, &s->api.kv, err);
+        st = kv_open(s->api.store, s->n_loops, KV_MAP_BYTES, &s->api.kv, err);
     if (st != STATUS_OK)
         return st;
     s->api.token_caches = calloc((size_t)s->n_loops, sizeof(*s->api.token_caches));

@@ -324,6 +324,23 @@ void http_respond(struct http_request *req, int status, const char *content_type
         gather(c);
 }
 
+void http_respond_bytes(struct http_request *req, int status, const char *content_type, struct slice body)
+{
+    struct conn *c = conn_of(req);
+
+    if (c->state == CONN_CLOSED) {
+        request_end(c);
+        return;
+    }
+    begin_answer(c);
+    build_head(c, status, content_type, body.len);
+    buf_clear(&c->answer);
+    if (req->method != HTTP_M_HEAD)
+        buf_append_slice(&c->head, body);
+    if (send_answer(c, on_written))
+        answer_sent(c);
+}
+
 /* ---- files ---- */
 
 /*

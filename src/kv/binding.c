@@ -36,9 +36,7 @@ static void no_memory(struct http_request *req)
 
 static void not_found(struct http_request *req)
 {
-    struct buf empty = { 0 };
-
-    http_respond(req, 404, NULL, &empty);
+    http_respond_bytes(req, 404, NULL, SLICE_NONE);
 }
 
 /* ---- the request ---- */
@@ -113,11 +111,8 @@ static void get_done(struct kv_call *call)
 
 static void send_known(struct http_request *req, struct kv_value *v)
 {
-    struct buf body = { 0 };
-
     respond_headers(req, v);
-    buf_append_slice(&body, kv_value_bytes(v));
-    http_respond(req, 200, NULL, &body);
+    http_respond_bytes(req, 200, NULL, kv_value_bytes(v));
 }
 
 static void read_further(struct http_request *req, struct kv_namespace *ns, struct kv_place *place)
@@ -146,8 +141,6 @@ static void get(struct http_request *req)
         st = take_key(req, &key, &err);
         if (st == STATUS_OK)
             st = kv_check_cache_ttl(http_query(req, "cache_ttl"), &err);
-        if (st != STATUS_OK)
-            kv_namespace_unref(ns);
     }
     if (st != STATUS_OK) {
         kv_binding_error(req, &err);
@@ -158,7 +151,6 @@ static void get(struct http_request *req)
         read_further(req, ns, &place);
         return;
     }
-    kv_namespace_unref(ns);
     if (v->absent)
         not_found(req);
     else
@@ -170,14 +162,12 @@ static void get(struct http_request *req)
 
 static void written(struct kv_call *call)
 {
-    struct buf empty = { 0 };
-
     if (call->status != STATUS_OK) {
         end(call);
         return;
     }
     call_end(call);
-    http_respond(call->req, 200, NULL, &empty);
+    http_respond_bytes(call->req, 200, NULL, SLICE_NONE);
 }
 
 static enum status take_put(struct kv_call *call)
@@ -243,7 +233,6 @@ void kv_binding_begin(struct http_request *req)
         kv_binding_error(req, &err);
         return;
     }
-    kv_namespace_unref(ns); /* taken anew when the body is whole */
     call_spool(req, KV_VALUE_MAX, put_whole, kv_binding_error);
 }
 

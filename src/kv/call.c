@@ -12,12 +12,11 @@ enum { BULK_BYTES_MAX = 25 * 1024 * 1024, LIST_BYTES_MAX = 16 * 1024 * 1024 };
 enum status call_namespace(struct http_request *req, struct slice id, enum api_right right, struct kv_namespace **ret,
                            struct error *err)
 {
-    struct kv_namespace *ns = kv_find(api_of(req)->kv, id);
+    struct kv_namespace *ns = kv_find_on_loop(api_of(req)->kv, req->loop->index, id);
 
     /* A token for one namespace learns nothing of the others, not even which there are. */
     if (ns ? !grant_allows(req->auth, kv_namespace_id(ns), right == API_WRITE)
            : !grant_allows(req->auth, NULL, false)) {
-        kv_namespace_unref(ns);
         return error_set(err, STATUS_FORBIDDEN, 0, "Authentication error: this token may not %s this namespace",
                          right == API_WRITE ? "write to" : "read");
     }
@@ -31,12 +30,10 @@ struct kv_call *call_new(struct http_request *req, struct kv_namespace *ns)
 {
     struct kv_call *call = ARENA_NEW(req->arena, struct kv_call);
 
-    if (!call) {
-        kv_namespace_unref(ns);
+    if (!call)
         return NULL;
-    }
     call->req = req;
-    call->ns = ns;
+    call->ns = kv_namespace_ref(ns);
     call->body = req->body;
     call->body_total = req->body.len;
     return call;

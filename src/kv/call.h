@@ -29,10 +29,10 @@ struct kv_call {
     };
 };
 
-/* The namespace, if the token may do `right` with it. KVNONAMESPACE, FORBIDDEN. The caller owns the reference. */
+/* The namespace, if the token may do `right` with it; lent until the handler returns. KVNONAMESPACE, FORBIDDEN. */
 enum status call_namespace(struct http_request *req, struct slice id, enum api_right right, struct kv_namespace **ret,
                            struct error *err) MUST_CHECK;
-/* Takes the namespace's reference. NULL: out of memory, and the reference is given back. */
+/* Adds a reference to the namespace. NULL: out of memory. */
 struct kv_call *call_new(struct http_request *req, struct kv_namespace *ns) MUST_CHECK;
 /* Gives back what the call holds; its arena stays until the answer. */
 void call_end(struct kv_call *call);

@@ -15,6 +15,7 @@ struct kv_namespace {
     _Atomic int refs;
     uint64_t space; /* in the map: never used again */
     struct database *db;
+    struct kv_parts parts;         /* owned by: the drainer of db */
     struct kv_namespace_info info; /* title: guarded by kv.lock */
     _Atomic int min_ttl_s;
     _Atomic int64_t next_expiry_ms; /* of the first key to expire, or earlier */
@@ -25,6 +26,13 @@ struct kv_namespace {
 
 struct sweeper;
 
+/* The namespace that a loop was asked for last. Owned by: that loop. */
+struct last_found {
+    struct kv_namespace *ns; /* a reference */
+    uint64_t generation;     /* of the catalog then */
+    char padding[48];        /* a cache line each */
+};
+
 struct kv {
     struct store *store;
     struct kv_map *map;
@@ -34,6 +42,9 @@ struct kv {
     struct kv_namespace *by_id, *by_title, *first;
     size_t n;
     uint64_t spaces;
+    _Atomic uint64_t generation; /* grows when a namespace goes */
+    int n_loops;
+    struct last_found *last_found; /* [n_loops] */
 };
 
 /* sweep.c: a key was stored that expires then. Any thread. */

@@ -31,7 +31,7 @@ enum {
 };
 
 /* Loads the catalog. Blocking. */
-enum status kv_open(struct store *s, size_t map_bytes, struct kv **ret, struct error *err) MUST_CHECK;
+enum status kv_open(struct store *s, int n_loops, size_t map_bytes, struct kv **ret, struct error *err) MUST_CHECK;
 /* Begins to sweep expired keys, with a timer on this loop. */
 void kv_start_sweeping(struct kv *kv, struct loop *loop);
 /* Before the store is drained. NULL is fine. Blocking. */
@@ -51,6 +51,8 @@ struct kv_namespace_info {
 
 /* NULL when there is none; else the caller gives the reference back. Any thread. */
 struct kv_namespace *kv_find(struct kv *kv, struct slice id);
+/* The same through a cache of the loop's own, without a reference: it is there until the next event of this loop. Loop thread. */
+struct kv_namespace *kv_find_on_loop(struct kv *kv, int loop_index, struct slice id);
 struct kv_namespace *kv_namespace_ref(struct kv_namespace *ns);
 void kv_namespace_unref(struct kv_namespace *ns);
 const char *kv_namespace_id(const struct kv_namespace *ns);
@@ -122,6 +124,7 @@ struct kv_write {
     /* Its own. */
     struct kv_place place;
     struct kv_value *cached;
+    bool was_hot; /* only what was asked for goes back into the map */
     char sum_text[24];
 };
 void kv_write_start(struct kv_write *w);

@@ -187,14 +187,15 @@ struct kv_value *kv_map_get(struct kv_map *m, uint64_t space, struct slice key, 
     ret->stamp = *stamp_of(s, ret->hash);
     struct node **link = find_locked(s, ret);
     if (link) {
-        (*link)->used = true;
+        if (!(*link)->used)
+            (*link)->used = true; /* only then: other processors read this, too */
         v = kv_value_ref((*link)->value);
     }
     pthread_mutex_unlock(&s->lock);
     return v;
 }
 
-void kv_map_drop(struct kv_map *m, uint64_t space, struct slice key, struct kv_place *ret)
+bool kv_map_drop(struct kv_map *m, uint64_t space, struct slice key, struct kv_place *ret)
 {
     struct stripe *s = place(m, space, key, ret);
 
@@ -204,6 +205,7 @@ void kv_map_drop(struct kv_map *m, uint64_t space, struct slice key, struct kv_p
         remove_locked(s, link);
     ret->stamp = ++*stamp_of(s, ret->hash);
     pthread_mutex_unlock(&s->lock);
+    return link != NULL;
 }
 
 static struct node *node_new(const struct kv_place *at, struct kv_value *v)

@@ -30,8 +30,8 @@ void kv_map_free(struct kv_map *m);
 
 /* Finds the key and takes a reference, or returns NULL; fills *ret. ret->key is the caller's and must outlive it. */
 struct kv_value *kv_map_get(struct kv_map *m, uint64_t space, struct slice key, struct kv_place *ret);
-/* Makes room for what was just committed: see above. Fills *ret. */
-void kv_map_drop(struct kv_map *m, uint64_t space, struct slice key, struct kv_place *ret);
+/* Makes room for what was just committed: see above. Fills *ret. True: the key was there. */
+bool kv_map_drop(struct kv_map *m, uint64_t space, struct slice key, struct kv_place *ret);
 /* Offers a value for the place; the map takes a reference of its own. True: it is in. */
 bool kv_map_offer(struct kv_map *m, const struct kv_place *at, struct kv_value *v);
 

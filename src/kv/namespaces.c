@@ -105,6 +105,20 @@ struct kv_namespace *kv_find(struct kv *kv, struct slice id)
     return ns;
 }
 
+/* Most requests of a loop are for the namespace of the one before: no lock, no count that all loops share. */
+struct kv_namespace *kv_find_on_loop(struct kv *kv, int loop_index, struct slice id)
+{
+    struct last_found *last = &kv->last_found[loop_index];
+    uint64_t generation = atomic_load_explicit(&kv->generation, memory_order_acquire);
+
+    if (last->ns && last->generation == generation && slice_eq(slice_of(last->ns->info.id, KV_ID_LEN), id))
+        return last->ns;
+    kv_namespace_unref(last->ns);
+    last->ns = kv_find(kv, id);
+    last->generation = generation;
+    return last->ns;
+}
+
 /* ---- lists ---- */
 
 static int by_id(const void *a, const void *b)
@@ -353,6 +367,7 @@ static enum status forget(void *arg, struct error *err)
         return st;
     pthread_rwlock_wrlock(&kv->lock);
     remove_locked(kv, ns);
+    atomic_fetch_add(&kv->generation, 1);
     pthread_rwlock_unlock(&kv->lock);
     return STATUS_OK;
 }
@@ -377,13 +392,14 @@ static bool is_listed(void *arg, struct slice id)
     return ns != NULL;
 }
 
-enum status kv_open(struct store *s, size_t map_bytes, struct kv **ret, struct error *err)
+enum status kv_open(struct store *s, int n_loops, size_t map_bytes, struct kv **ret, struct error *err)
 {
     struct kv *kv = calloc(1, sizeof(*kv));
 
-    if (!kv)
+    if (!kv || !(kv->last_found = calloc((size_t)n_loops, sizeof(*kv->last_found))))
         abort();
     kv->store = s;
+    kv->n_loops = n_loops;
     kv->map = kv_map_new(map_bytes);
     pthread_mutex_init(&kv->change_lock, NULL);
     pthread_rwlock_init(&kv->lock, NULL);
@@ -404,6 +420,9 @@ void kv_close(struct kv *kv)
 {
     if (!kv)
         return;
+    for (int i = 0; i < kv->n_loops; i++)
+        kv_namespace_unref(kv->last_found[i].ns);
+    free(kv->last_found);
     HASH_CLEAR(by_id, kv->by_id);
     HASH_CLEAR(by_title, kv->by_title);
     while (kv->first) {

@@ -14,7 +14,7 @@ struct kv_value *kv_peek(struct kv_namespace *ns, struct slice key, struct kv_pl
 {
     struct kv_value *v = kv_map_get(ns->kv->map, ns->space, key, place);
 
-    if (!v || v->absent || !kv_is_expired(v->expires_ms, clock_wall_ms()))
+    if (!v || v->absent || !v->expires_ms || !kv_is_expired(v->expires_ms, clock_wall_ms()))
         return v;
     kv_value_unref(v);
     return kv_value_absent(); /* NULL when memory is out: then the database says the same */

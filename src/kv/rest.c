@@ -50,7 +50,7 @@ static void spool_failed(struct http_request *req, const struct error *err)
     envelope_error(req, err);
 }
 
-/* The reference is taken anew when the body is whole: a client that leaves meanwhile leaves nothing behind. */
+/* The namespace is looked for anew when the body is whole: it may be gone by then. */
 void rest_spool(struct http_request *req, uint64_t keep_bytes, void (*whole)(struct http_request *req, struct spool *s))
 {
     struct kv_namespace *ns;
@@ -62,7 +62,6 @@ void rest_spool(struct http_request *req, uint64_t keep_bytes, void (*whole)(str
         rest_fail(req, NULL, &err);
         return;
     }
-    kv_namespace_unref(ns);
     call_spool(req, keep_bytes, whole, spool_failed);
 }
 
@@ -81,10 +80,16 @@ struct kv_call *rest_call_spooled(struct http_request *req, struct spool *s)
 
 void rest_respond_version(struct http_request *req, uint64_t version)
 {
-    char text[32];
+    char text[24];
+    size_t at = sizeof(text);
 
-    snprintf(text, sizeof(text), "\"%" PRIu64 "\"", version);
-    http_respond_header(req, "ETag", slice_cstr(text));
+    text[--at] = '"';
+    do {
+        text[--at] = (char)('0' + version % 10);
+        version /= 10;
+    } while (version);
+    text[--at] = '"';
+    http_respond_header(req, "ETag", slice_of(text + at, sizeof(text) - at));
 }
 
 static void respond_expiration(struct http_request *req, const struct kv_value *v)
@@ -104,12 +109,9 @@ static void key_not_found(struct http_request *req)
 
 static void send_found(struct http_request *req, struct kv_value *v)
 {
-    struct buf body = { 0 };
-
     rest_respond_version(req, v->version);
     respond_expiration(req, v);
-    buf_append_slice(&body, kv_value_bytes(v));
-    http_respond(req, 200, "application/octet-stream", &body);
+    http_respond_bytes(req, 200, "application/octet-stream", kv_value_bytes(v));
 }
 
 static void get_done(struct kv_call *call)
@@ -137,8 +139,8 @@ static bool take_key(struct http_request *req, struct kv_namespace **ret)
     struct error err;
     enum status st = call_namespace(req, req->params[1], API_READ, ret, &err);
 
-    if (st == STATUS_OK && (st = kv_check_key(req->params[2], &err)) != STATUS_OK)
-        kv_namespace_unref(*ret);
+    if (st == STATUS_OK)
+        st = kv_check_key(req->params[2], &err);
     if (st != STATUS_OK)
         rest_fail(req, "get", &err);
     return st == STATUS_OK;
@@ -171,7 +173,6 @@ void kv_rest_get(struct http_request *req)
         read_further(req, ns, &place, true, get_done);
         return;
     }
-    kv_namespace_unref(ns);
     if (v->absent)
         key_not_found(req);
     else
@@ -212,7 +213,6 @@ void kv_rest_metadata(struct http_request *req)
         read_further(req, ns, &place, false, metadata_done);
         return;
     }
-    kv_namespace_unref(ns);
     answer_metadata(req, v);
     kv_value_unref(v);
 }

@@ -134,14 +134,14 @@ void kv_rest_list(struct http_request *req)
 
 /* ---- one ---- */
 
-/* The path's namespace; NULL: it has answered. */
+/* A reference to the path's namespace; NULL: it has answered. */
 static struct kv_namespace *take_namespace(struct http_request *req, enum api_right right)
 {
     struct kv_namespace *ns;
     struct error err;
 
     if (call_namespace(req, req->params[1], right, &ns, &err) == STATUS_OK)
-        return ns;
+        return kv_namespace_ref(ns);
     rest_fail(req, NULL, &err);
     return NULL;
 }

@@ -40,6 +40,12 @@ static enum status take_condition(struct http_request *req, struct kv_write *w, 
 
 /* ---- the end of a write ---- */
 
+static void send_nothing(struct http_request *req)
+{
+    http_respond_bytes(req, 200, "application/json",
+                       SLICE_LIT("{\"success\":true,\"errors\":[],\"messages\":[],\"result\":null}"));
+}
+
 static void put_done(struct kv_call *call)
 {
     if (call->status != STATUS_OK) {
@@ -48,7 +54,7 @@ static void put_done(struct kv_call *call)
     }
     call_end(call);
     rest_respond_version(call->req, call->write.version);
-    envelope_ok(call->req, SLICE_NONE, SLICE_NONE);
+    send_nothing(call->req);
 }
 
 static void delete_done(struct kv_call *call)
@@ -58,7 +64,7 @@ static void delete_done(struct kv_call *call)
         return;
     }
     call_end(call);
-    envelope_ok(call->req, SLICE_NONE, SLICE_NONE);
+    send_nothing(call->req);
 }
 
 /* ---- metadata in a form ---- */

@@ -43,7 +43,7 @@ void kv_expiry_noted(struct kv_namespace *ns, int64_t expires_ms)
 static enum status sweep_keys(struct sql_conn *c, struct sql_request *run)
 {
     struct sweep *s = CONTAINER_OF(run, struct sweep, run);
-    enum status st = table_sweep(c, clock_wall_ms(), SWEEP_KEYS, &s->n_deleted, &s->next_ms, run->err);
+    enum status st = table_sweep(c, &s->ns->parts, clock_wall_ms(), SWEEP_KEYS, &s->n_deleted, &s->next_ms, run->err);
 
     run->wrote = st == STATUS_OK && s->n_deleted > 0;
     /* Here, since writes that come later in the queue note theirs after this. */

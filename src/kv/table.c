@@ -12,11 +12,7 @@ const char kv_table_schema[] =
     "CREATE TABLE entries(key BLOB PRIMARY KEY, version INTEGER NOT NULL, expires_ms INTEGER, metadata TEXT,"
     " size INTEGER NOT NULL, parts INTEGER, value BLOB) WITHOUT ROWID;"
     "CREATE INDEX entries_by_expiry ON entries(expires_ms) WHERE expires_ms IS NOT NULL;"
-    "CREATE TABLE parts(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
-    "CREATE TRIGGER entries_replaced AFTER UPDATE ON entries WHEN old.parts IS NOT NULL BEGIN"
-    " DELETE FROM parts WHERE id BETWEEN old.parts * 256 AND old.parts * 256 + 255; END;"
-    "CREATE TRIGGER entries_deleted AFTER DELETE ON entries WHEN old.parts IS NOT NULL BEGIN"
-    " DELETE FROM parts WHERE id BETWEEN old.parts * 256 AND old.parts * 256 + 255; END;";
+    "CREATE TABLE parts(id INTEGER PRIMARY KEY, data BLOB NOT NULL);";
 
 enum slot {
     SLOT_GET,
@@ -26,6 +22,8 @@ enum slot {
     SLOT_NEW_PARTS,
     SLOT_ADD_PART,
     SLOT_PARTS,
+    SLOT_DELETE_PARTS,
+    SLOT_SWEPT_PARTS,
     SLOT_SWEEP,
     SLOT_NEXT,
     SLOT_LIST
@@ -41,8 +39,10 @@ static const char *const texts[] = {
     [SLOT_NEW_PARTS] = "SELECT coalesce(max(id), 0) / 256 + 1 FROM parts",
     [SLOT_ADD_PART] = "INSERT INTO parts VALUES(?1, ?2)",
     [SLOT_PARTS] = "SELECT data FROM parts WHERE id BETWEEN ?1 * 256 AND ?1 * 256 + 255 ORDER BY id",
+    [SLOT_DELETE_PARTS] = "DELETE FROM parts WHERE id BETWEEN ?1 * 256 AND ?1 * 256 + 255",
+    [SLOT_SWEPT_PARTS] = "SELECT parts FROM entries WHERE expires_ms <= ?1 ORDER BY expires_ms, key LIMIT ?2",
     [SLOT_SWEEP] =
-        "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2)",
+        "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires_ms <= ?1 ORDER BY expires_ms, key LIMIT ?2)",
     [SLOT_NEXT] = "SELECT min(expires_ms) FROM entries WHERE expires_ms IS NOT NULL",
     [SLOT_LIST] = "SELECT key, expires_ms, metadata FROM entries WHERE key >= ?1 AND key < ?2"
                   " AND (expires_ms IS NULL OR expires_ms > ?3) ORDER BY key LIMIT ?4",
@@ -184,6 +184,48 @@ enum status table_read_parts(struct sql_conn *c, int64_t parts, char *to, size_t
     return st;
 }
 
+/* ---- large values ---- */
+
+/* Whether there are any; asked once, since nobody else writes. */
+static enum status any_parts(struct sql_conn *c, struct kv_parts *parts, bool *ret, struct error *err)
+{
+    int64_t n = 0;
+
+    if (!parts->known) {
+        enum status st = sql_exec_i64(c, "SELECT EXISTS(SELECT 1 FROM parts)", &n, err);
+        if (st != STATUS_OK)
+            return st;
+        parts->known = true;
+        parts->any = n != 0;
+    }
+    *ret = parts->any;
+    return STATUS_OK;
+}
+
+static enum status delete_parts(struct sql_conn *c, int64_t parts, struct error *err)
+{
+    sqlite3_stmt *stmt;
+    enum status st = parts ? begin(c, SLOT_DELETE_PARTS, &stmt, err) : STATUS_OK;
+
+    if (st != STATUS_OK || !parts)
+        return st;
+    sqlite3_bind_int64(stmt, 1, parts);
+    return run(c, stmt, err);
+}
+
+/* Those of what stands under the key now, expired or not. */
+static enum status delete_parts_of(struct sql_conn *c, struct slice key, struct error *err)
+{
+    struct kv_value *old = NULL;
+    int64_t parts;
+    enum status st = table_get(c, key, 0, false, &old, &parts, err);
+
+    if (st == STATUS_OK)
+        st = delete_parts(c, parts, err);
+    kv_value_unref(old);
+    return st;
+}
+
 /* ---- writing ---- */
 
 static enum status new_parts(struct sql_conn *c, int64_t *ret, struct error *err)
@@ -225,14 +267,11 @@ static enum status add_parts(struct sql_conn *c, struct slice value, int64_t *re
     return st;
 }
 
-enum status table_put(struct sql_conn *c, const struct kv_put *put, struct error *err)
+static enum status put_row(struct sql_conn *c, const struct kv_put *put, int64_t parts, struct error *err)
 {
     sqlite3_stmt *stmt;
-    int64_t parts = 0;
-    enum status st = put->value.len > KV_SMALL_MAX ? add_parts(c, put->value, &parts, err) : STATUS_OK;
+    enum status st = begin(c, SLOT_PUT, &stmt, err);
 
-    if (st == STATUS_OK)
-        st = begin(c, SLOT_PUT, &stmt, err);
     if (st != STATUS_OK)
         return st;
     bind_blob(stmt, 1, put->key);
@@ -249,7 +288,17 @@ enum status table_put(struct sql_conn *c, const struct kv_put *put, struct error
     return run(c, stmt, err);
 }
 
-enum status table_delete(struct sql_conn *c, struct slice key, bool *ret_deleted, struct error *err)
+static enum status put_with_parts(struct sql_conn *c, const struct kv_put *put, struct error *err)
+{
+    int64_t parts = 0;
+    enum status st = delete_parts_of(c, put->key, err);
+
+    if (st == STATUS_OK && put->value.len > KV_SMALL_MAX)
+        st = add_parts(c, put->value, &parts, err);
+    return st == STATUS_OK ? put_row(c, put, parts, err) : st;
+}
+
+static enum status delete_row(struct sql_conn *c, struct slice key, bool *ret_deleted, struct error *err)
 {
     sqlite3_stmt *stmt;
     enum status st = begin(c, SLOT_DELETE, &stmt, err);
@@ -261,6 +310,50 @@ enum status table_delete(struct sql_conn *c, struct slice key, bool *ret_deleted
     if (st == STATUS_OK)
         *ret_deleted = sqlite3_changes(sql_conn_handle(c)) > 0;
     return st;
+}
+
+/* Several statements become one that fails as a whole. */
+static enum status end_savepoint(struct sql_conn *c, enum status st)
+{
+    if (!sql_conn_in_transaction(c))
+        return st; /* SQLite has ended all of it, and the error says so */
+    if (st != STATUS_OK)
+        IGNORE_RESULT(sql_txn(c, SQL_ROLLBACK_TO, NULL)); /* the savepoint is there */
+    IGNORE_RESULT(sql_txn(c, SQL_RELEASE, NULL));         /* the same */
+    return st;
+}
+
+enum status table_put(struct sql_conn *c, struct kv_parts *parts, const struct kv_put *put, struct error *err)
+{
+    bool large = put->value.len > KV_SMALL_MAX, any = false;
+    enum status st = any_parts(c, parts, &any, err);
+
+    if (st != STATUS_OK)
+        return st;
+    if (!any && !large)
+        return put_row(c, put, 0, err);
+    parts->any |= large; /* also when it is undone: it only costs a look */
+    st = sql_txn(c, SQL_SAVEPOINT, err);
+    return st == STATUS_OK ? end_savepoint(c, put_with_parts(c, put, err)) : st;
+}
+
+enum status table_delete(struct sql_conn *c, struct kv_parts *parts, struct slice key, bool *ret_deleted,
+                         struct error *err)
+{
+    bool any = false;
+    enum status st = any_parts(c, parts, &any, err);
+
+    if (st != STATUS_OK)
+        return st;
+    if (!any)
+        return delete_row(c, key, ret_deleted, err);
+    st = sql_txn(c, SQL_SAVEPOINT, err);
+    if (st != STATUS_OK)
+        return st;
+    st = delete_parts_of(c, key, err);
+    if (st == STATUS_OK)
+        st = delete_row(c, key, ret_deleted, err);
+    return end_savepoint(c, st);
 }
 
 /* ---- expiry ---- */
@@ -281,12 +374,36 @@ static enum status next_expiry(struct sql_conn *c, int64_t *ret_ms, struct error
     return st;
 }
 
-enum status table_sweep(struct sql_conn *c, int64_t now_ms, int n, int *ret_deleted, int64_t *ret_next_ms,
-                        struct error *err)
+/* The same keys that the sweep will take: the index has one order. */
+static enum status sweep_parts(struct sql_conn *c, int64_t now_ms, int n, struct error *err)
+{
+    sqlite3_stmt *row;
+    int rc = SQLITE_DONE;
+    enum status st = begin(c, SLOT_SWEPT_PARTS, &row, err);
+
+    if (st != STATUS_OK)
+        return st;
+    sqlite3_bind_int64(row, 1, now_ms);
+    sqlite3_bind_int(row, 2, n);
+    while (st == STATUS_OK && (rc = sqlite3_step(row)) == SQLITE_ROW)
+        st = delete_parts(c, sqlite3_column_int64(row, 0), err);
+    if (st == STATUS_OK && rc != SQLITE_DONE)
+        st = sql_error(c, rc, err);
+    sql_own_done(row);
+    return st;
+}
+
+enum status table_sweep(struct sql_conn *c, struct kv_parts *parts, int64_t now_ms, int n, int *ret_deleted,
+                        int64_t *ret_next_ms, struct error *err)
 {
     sqlite3_stmt *stmt;
-    enum status st = begin(c, SLOT_SWEEP, &stmt, err);
+    bool any = false;
+    enum status st = any_parts(c, parts, &any, err);
 
+    if (st == STATUS_OK && any)
+        st = sweep_parts(c, now_ms, n, err);
+    if (st == STATUS_OK)
+        st = begin(c, SLOT_SWEEP, &stmt, err);
     if (st != STATUS_OK)
         return st;
     sqlite3_bind_int64(stmt, 1, now_ms);

@@ -2,7 +2,7 @@
  * table.h - a namespace's table: what its keys hold, in SQLite. Called with a connection, by code that the store runs.
  *
  * A value up to KV_SMALL_MAX stands in its key's row. A larger one stands in rows of `parts`, so that it goes in and out a
- * piece at a time; the row's `parts` tells which. Triggers remove the parts of a value that is replaced or deleted.
+ * piece at a time; the row's `parts` tells which.
  * Times are milliseconds of the wall clock, 0 for never. `now_ms` decides what has expired: that is as good as gone.
  */
 #ifndef DIONE_KV_TABLE_H
@@ -14,6 +14,11 @@
 enum { KV_SMALL_MAX = 64 * 1024 };
 
 extern const char kv_table_schema[];
+
+/* Whether the table has large values, as far as its writer knows. Zero at first. Owned by: whoever writes. */
+struct kv_parts {
+    bool known, any;
+};
 
 /* What is to be stored; everything is borrowed. */
 struct kv_put {
@@ -33,13 +38,17 @@ enum status table_get(struct sql_conn *c, struct slice key, int64_t now_ms, bool
 enum status table_copy_parts(struct sql_conn *c, int64_t parts, int fd, struct error *err) MUST_CHECK;
 /* The same into memory: exactly `len` bytes, else CORRUPT. */
 enum status table_read_parts(struct sql_conn *c, int64_t parts, char *to, size_t len, struct error *err) MUST_CHECK;
-enum status table_put(struct sql_conn *c, const struct kv_put *put, struct error *err) MUST_CHECK;
+/* Inside a transaction, as everything below. What fails has changed nothing. */
+enum status table_put(struct sql_conn *c, struct kv_parts *parts, const struct kv_put *put,
+                      struct error *err) MUST_CHECK;
 /* *ret_deleted: whether there was a row, expired or not. */
-enum status table_delete(struct sql_conn *c, struct slice key, bool *ret_deleted, struct error *err) MUST_CHECK;
+enum status table_delete(struct sql_conn *c, struct kv_parts *parts, struct slice key, bool *ret_deleted,
+                         struct error *err) MUST_CHECK;
 
-/* Deletes up to n expired keys. *ret_next_ms: when the next one of those that stay expires; 0: none does. */
-enum status table_sweep(struct sql_conn *c, int64_t now_ms, int n, int *ret_deleted, int64_t *ret_next_ms,
-                        struct error *err) MUST_CHECK;
+/* Deletes up to n expired keys. *ret_next_ms: when the next one of those that stay expires; 0: none does. When it fails, the
+ * transaction must not be kept. */
+enum status table_sweep(struct sql_conn *c, struct kv_parts *parts, int64_t now_ms, int n, int *ret_deleted,
+                        int64_t *ret_next_ms, struct error *err) MUST_CHECK;
 
 struct kv_listed {
     struct slice key;

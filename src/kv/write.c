@@ -54,9 +54,9 @@ static enum status apply(struct sql_conn *c, struct kv_write *w)
     enum status st;
 
     if (w->kind == KV_DELETE)
-        return table_delete(c, w->put.key, &w->run.wrote, err);
+        return table_delete(c, &w->ns->parts, w->put.key, &w->run.wrote, err);
     w->put.version = w->run.serial;
-    st = table_put(c, &w->put, err);
+    st = table_put(c, &w->ns->parts, &w->put, err);
     w->run.wrote = st == STATUS_OK;
     w->version = w->run.serial;
     return st;
@@ -87,7 +87,7 @@ static void write_committed(struct sql_request *run)
 {
     struct kv_write *w = CONTAINER_OF(run, struct kv_write, run);
 
-    kv_map_drop(w->ns->kv->map, w->ns->space, w->put.key, &w->place);
+    w->was_hot = kv_map_drop(w->ns->kv->map, w->ns->space, w->put.key, &w->place);
     if (w->kind != KV_DELETE && w->put.expires_ms)
         kv_expiry_noted(w->ns, w->put.expires_ms);
 }
@@ -96,7 +96,7 @@ static void write_done(struct sql_request *run)
 {
     struct kv_write *w = CONTAINER_OF(run, struct kv_write, run);
 
-    if (run->status == STATUS_OK && w->cached) {
+    if (run->status == STATUS_OK && w->cached && w->was_hot) {
         w->cached->version = w->version;
         (void)kv_map_offer(w->ns->kv->map, &w->place, w->cached); /* refused when a later write was quicker */
     }
@@ -126,7 +126,7 @@ void kv_write_start(struct kv_write *w)
     w->run.db = w->ns->db;
     w->run.fn = write_key;
     w->run.fn_writes = true;
-    w->run.fn_is_atomic = !large; /* one statement changes something */
+    w->run.fn_is_atomic = true;
     w->run.alone = large;
     w->run.committed = write_committed;
     w->run.done = write_done;
@@ -146,9 +146,9 @@ static enum status write_keys(struct sql_conn *c, struct sql_request *run)
     for (size_t i = 0; i < w->n && st == STATUS_OK; i++) {
         w->puts[i].version = run->serial;
         if (w->deletes)
-            st = table_delete(c, w->puts[i].key, &deleted, run->err);
+            st = table_delete(c, &w->ns->parts, w->puts[i].key, &deleted, run->err);
         else
-            st = table_put(c, &w->puts[i], run->err);
+            st = table_put(c, &w->ns->parts, &w->puts[i], run->err);
     }
     run->wrote = st == STATUS_OK && w->n > 0;
     return st;
@@ -160,7 +160,7 @@ static void bulk_committed(struct sql_request *run)
     struct kv_place ignored;
 
     for (size_t i = 0; i < w->n; i++) {
-        kv_map_drop(w->ns->kv->map, w->ns->space, w->puts[i].key, &ignored);
+        (void)kv_map_drop(w->ns->kv->map, w->ns->space, w->puts[i].key, &ignored);
         if (!w->deletes && w->puts[i].expires_ms)
             kv_expiry_noted(w->ns, w->puts[i].expires_ms);
     }

@@ -68,7 +68,7 @@ static void a_reader_that_began_before_a_write_is_refused(void **state UNUSED)
     struct kv_place reader, writer;
 
     assert_null(kv_map_get(m, 1, SLICE_LIT("k"), &reader));
-    kv_map_drop(m, 1, SLICE_LIT("k"), &writer);
+    (void)kv_map_drop(m, 1, SLICE_LIT("k"), &writer);
     offer(m, &reader, "old", false);
     check(m, 1, "k", NULL);
     offer(m, &writer, "new", true);
@@ -82,13 +82,13 @@ static void of_two_writes_only_the_later_may_offer(void **state UNUSED)
     struct kv_map *m = kv_map_new(1 << 20);
     struct kv_place first, second;
 
-    kv_map_drop(m, 1, SLICE_LIT("k"), &first);
-    kv_map_drop(m, 1, SLICE_LIT("k"), &second);
+    (void)kv_map_drop(m, 1, SLICE_LIT("k"), &first);
+    (void)kv_map_drop(m, 1, SLICE_LIT("k"), &second);
     offer(m, &first, "first", false);
     offer(m, &second, "second", true);
     offer(m, &first, "first", false);
     check(m, 1, "k", "second");
-    kv_map_drop(m, 1, SLICE_LIT("k"), &first);
+    (void)kv_map_drop(m, 1, SLICE_LIT("k"), &first);
     check(m, 1, "k", NULL);
     kv_map_free(m);
 }
@@ -100,7 +100,7 @@ static void values_in_use_outlive_their_entry(void **state UNUSED)
 
     fill(m, 1, "k", "held");
     struct kv_value *v = kv_map_get(m, 1, SLICE_LIT("k"), &at);
-    kv_map_drop(m, 1, SLICE_LIT("k"), &at);
+    (void)kv_map_drop(m, 1, SLICE_LIT("k"), &at);
     kv_map_free(m);
     CHECK_SLICE(kv_value_bytes(v), "held");
     kv_value_unref(v);
@@ -199,7 +199,7 @@ static void no_reader_sees_less_than_was_acknowledged(void **state UNUSED)
     for (int i = 1; i <= WRITES; i++) {
         int k = i % KEYS;
         atomic_store(&race.stored[k], i); /* the commit */
-        kv_map_drop(race.map, 1, slice_of("abcdefgh" + k, 1), &at);
+        (void)kv_map_drop(race.map, 1, slice_of("abcdefgh" + k, 1), &at);
         atomic_store(&race.acknowledged[k], i);
         if (i % 3 == 0)
             continue;

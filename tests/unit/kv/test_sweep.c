@@ -17,7 +17,7 @@ static int setup(void **state UNUSED)
 
     memset(&f, 0, sizeof(f));
     fixture_init(&f);
-    return kv_open(f.store, 1 << 20, &kv, &err) == STATUS_OK ? 0 : -1;
+    return kv_open(f.store, f.n_loops, 1 << 20, &kv, &err) == STATUS_OK ? 0 : -1;
 }
 
 static void stop(void)
@@ -148,7 +148,7 @@ static void what_expired_before_a_restart_goes_after_it(void **state UNUSED)
     kv_namespace_unref(ns);
     stop();
     fixture_start(&f);
-    assert_int_equal(kv_open(f.store, 1 << 20, &kv, &err), STATUS_OK);
+    assert_int_equal(kv_open(f.store, f.n_loops, 1 << 20, &kv, &err), STATUS_OK);
     ns = kv_find(kv, slice_cstr(info.id));
     assert_non_null(ns);
     kv_start_sweeping(kv, f.loops);

@@ -8,6 +8,7 @@
 enum { NEVER = 0, NOW = 1000000 };
 
 static struct sql_conn *c;
+static struct kv_parts all_parts;
 static char dir[64];
 
 static int setup(void **state UNUSED)
@@ -16,6 +17,7 @@ static int setup(void **state UNUSED)
     struct error err;
 
     test_dir_make(dir);
+    all_parts = (struct kv_parts){ 0 };
     snprintf(path, sizeof(path), "%s/db.sqlite", dir);
     struct sql_conn_options opt = { .path = path, .role = SQL_WRITER, .profile = SQL_OWN, .cache_kib = 1024 };
     return sql_conn_open(&opt, &c, &err) == STATUS_OK && sql_exec(c, kv_table_schema, &err) == STATUS_OK ? 0 : -1;
@@ -37,7 +39,7 @@ static void put_bytes(const char *key, struct slice value, const char *metadata,
                           .expires_ms = expires_ms,
                           .version = 7 };
 
-    if (table_put(c, &put, &err) != STATUS_OK)
+    if (table_put(c, &all_parts, &put, &err) != STATUS_OK)
         fail_msg("%s", err.msg);
 }
 
@@ -123,10 +125,10 @@ static void large_values_stand_in_parts_which_go_with_them(void **state UNUSED)
         /* Parts of the value before went when it was replaced. */
         assert_int_equal(count("SELECT count(*) FROM parts"), parts ? (int64_t)(sizes[i] + 262143) / 262144 : 0);
     }
-    assert_int_equal(table_delete(c, SLICE_LIT("large"), &deleted, &err), STATUS_OK);
+    assert_int_equal(table_delete(c, &all_parts, SLICE_LIT("large"), &deleted, &err), STATUS_OK);
     assert_true(deleted);
     assert_int_equal(count("SELECT count(*) FROM parts"), 0);
-    assert_int_equal(table_delete(c, SLICE_LIT("large"), &deleted, &err), STATUS_OK);
+    assert_int_equal(table_delete(c, &all_parts, SLICE_LIT("large"), &deleted, &err), STATUS_OK);
     assert_false(deleted);
 }
 
@@ -163,7 +165,7 @@ static void sweeping_takes_the_oldest_first_and_tells_what_comes_next(void **sta
     put_bytes("large", slice_of(bytes, KV_SMALL_MAX + 1), NULL, NOW - 1);
     free(bytes);
     do {
-        assert_int_equal(table_sweep(c, NOW, 10, &n, &next, &err), STATUS_OK);
+        assert_int_equal(table_sweep(c, &all_parts, NOW, 10, &n, &next, &err), STATUS_OK);
         if (rounds++ == 0)
             assert_int_equal(next, NOW - 15);
         swept += n;
@@ -173,7 +175,7 @@ static void sweeping_takes_the_oldest_first_and_tells_what_comes_next(void **sta
     assert_int_equal(next, NOW + 100);
     assert_int_equal(count("SELECT count(*) FROM entries"), 3);
     assert_int_equal(count("SELECT count(*) FROM parts"), 0);
-    assert_int_equal(table_sweep(c, NOW + 1000, 10, &n, &next, &err), STATUS_OK);
+    assert_int_equal(table_sweep(c, &all_parts, NOW + 1000, 10, &n, &next, &err), STATUS_OK);
     assert_int_equal(n, 2);
     assert_int_equal(next, 0);
 }
