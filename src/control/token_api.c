@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "control/api.h"
 #include "api/api.h"
+#include "kv/kv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +23,12 @@ static void write_time(struct buf *b, const char *key, int64_t ms)
     }
 }
 
-/* The name for people; a database that was deleted since has none. */
-static void write_database(struct buf *b, struct store *store, const char *uuid)
+/* The name for people; a database or namespace that was deleted since has none. */
+static void write_database(struct buf *b, const struct api *api, const char *uuid)
 {
-    struct database *db = *uuid ? store_find(store, slice_cstr(uuid)) : NULL;
+    struct database *db = *uuid ? store_find(api->store, slice_cstr(uuid)) : NULL;
+    struct kv_namespace *ns = *uuid ? kv_find(api->kv, slice_cstr(uuid)) : NULL;
+    struct kv_namespace_info named;
     struct database_info info;
 
     buf_append_cstr(b, ",\"database\":");
@@ -37,14 +40,18 @@ static void write_database(struct buf *b, struct store *store, const char *uuid)
     if (db) {
         database_info(db, &info);
         json_write_cstr(b, info.name);
+    } else if (ns) {
+        kv_namespace_info(ns, &named);
+        json_write_cstr(b, named.title);
     } else {
         buf_append_cstr(b, "null");
     }
     database_unref(db);
+    kv_namespace_unref(ns);
 }
 
 /* `secret` is NULL but for a token that was just made. */
-static void write_token(struct buf *b, struct store *store, const struct token_info *info, const char *secret)
+static void write_token(struct buf *b, const struct api *api, const struct token_info *info, const char *secret)
 {
     buf_printf(b, "{\"id\":\"%s\"", info->grant.id);
     if (secret)
@@ -52,7 +59,7 @@ static void write_token(struct buf *b, struct store *store, const struct token_i
     buf_append_cstr(b, ",\"name\":");
     json_write_cstr(b, info->name);
     buf_printf(b, ",\"scope\":\"%s\"", info->grant.can_write ? "write" : "read");
-    write_database(b, store, info->grant.database);
+    write_database(b, api, info->grant.database);
     write_time(b, "created_at", info->created_ms);
     write_time(b, "expires_at", info->expires_ms);
     write_time(b, "last_used_at", info->last_used_ms);
@@ -104,7 +111,8 @@ static enum status take_scope(const struct json *body, struct token_info *info, 
     return invalid(err, "scope must be \"read\" or \"write\"");
 }
 
-static enum status take_database(struct store *store, const struct json *body, struct token_info *info,
+/* A database by id or name, or a KV namespace by id. */
+static enum status take_database(const struct api *api, const struct json *body, struct token_info *info,
                                  struct error *err)
 {
     const struct json *v = json_get(body, "database");
@@ -113,7 +121,13 @@ static enum status take_database(struct store *store, const struct json *body, s
         return STATUS_OK;
     if (v->type != JSON_STRING)
         return invalid(err, "database must be an id or a name, or null for the whole account");
-    struct database *db = store_find(store, v->text);
+    struct database *db = store_find(api->store, v->text);
+    struct kv_namespace *ns = db ? NULL : kv_find(api->kv, v->text);
+    if (ns) {
+        snprintf(info->grant.database, sizeof(info->grant.database), "%s", kv_namespace_id(ns));
+        kv_namespace_unref(ns);
+        return STATUS_OK;
+    }
     if (!db)
         return error_set(err, STATUS_NODB, 0, "The database %.*s could not be found",
                          v->text.len > DATABASE_NAME_MAX ? DATABASE_NAME_MAX : (int)v->text.len, v->text.ptr);
@@ -135,7 +149,8 @@ static enum status take_expiry(const struct json *body, struct token_info *info,
     return STATUS_OK;
 }
 
-static enum status take_token(struct store *store, const struct json *body, struct token_info *info, struct error *err)
+static enum status take_token(const struct api *api, const struct json *body, struct token_info *info,
+                              struct error *err)
 {
     enum status st = check_members(body, err);
 
@@ -144,7 +159,7 @@ static enum status take_token(struct store *store, const struct json *body, stru
     if (st == STATUS_OK)
         st = take_scope(body, info, err);
     if (st == STATUS_OK)
-        st = take_database(store, body, info, err);
+        st = take_database(api, body, info, err);
     if (st == STATUS_OK)
         st = take_expiry(body, info, err);
     return st;
@@ -157,7 +172,7 @@ static enum status work_create(struct blocking_call *call)
     enum status st = tokens_create(api_of(call->req)->tokens, info, secret, &call->err);
 
     if (st == STATUS_OK)
-        write_token(&call->result, api_of(call->req)->store, info, secret);
+        write_token(&call->result, api_of(call->req), info, secret);
     return st;
 }
 

@@ -40,6 +40,15 @@ describe('namespaces', () => {
     ok(await server.account('POST', namespaces, { json: { title: 'x'.repeat(512) } }));
   });
 
+  test('take an id that a configuration knows already', async () => {
+    const id = '0123456789abcdef'.repeat(2);
+    assert.equal(ok(await server.account('POST', namespaces, { json: { title: uniqueName('known'), id } })).id, id);
+    refused(await server.account('POST', namespaces, { json: { title: uniqueName('known'), id } }), 400, 7502, /already exists/);
+    for (const bad of ['../../../../../../../../../../..', id.toUpperCase().replaceAll('0', 'A'), 'abc', 7]) {
+      refused(await server.account('POST', namespaces, { json: { title: uniqueName('known'), id: bad } }), 400, 7400);
+    }
+  });
+
   test('are listed in pages and in order', async () => {
     const own = await startServer(file);
     for (const title of ['c', 'a', 'b']) ok(await own.account('POST', namespaces, { json: { title } }));
@@ -423,6 +432,20 @@ describe('who may', () => {
       await ns.ask('POST', '/values/k/increment', { token }), await ns.ask('PUT', '', { json: { title: 'x' }, token }),
       await ns.ask('DELETE', '', { token })]) refused(answer, 403, 10000, /may not write/);
     assert.equal(await ns.text('k'), 'v');
+  });
+
+  test('can be one namespace alone', async () => {
+    const [own, other] = [await Namespace.make(server), await Namespace.make(server)];
+    const { token, database } = ok(await server.account('POST', '/dione/tokens', { json: { name: 'one', scope: 'write', database: own.id } }));
+    assert.equal(database, own.id);
+    ok(await own.key('PUT', 'k', { body: 'v', token }));
+    assert.equal((await own.key('GET', 'k', { token })).text, 'v');
+    refused(await other.key('GET', 'k', { token }), 403, 10000);
+    refused(await new Namespace(server, '1'.repeat(32)).key('GET', 'k', { token }), 403, 10000);
+    refused(await server.account('POST', namespaces, { json: { title: 'x' }, token }), 403, 10000);
+    assert.deepEqual(ok(await server.account('GET', namespaces, { token })).map(({ id }) => id), [own.id]);
+    ok(await own.ask('DELETE'));
+    refused(await own.key('GET', 'k', { token }), 401, 10000);
   });
 
   test('of what is not there says so', async () => {
