@@ -192,7 +192,7 @@ void token_create(struct http_request *req)
     if (!envelope_body(req, &body))
         return;
     /* Everything is copied into *info, so the body may go when the request is kept. */
-    if (take_token(store, body, info, &err) != STATUS_OK) {
+    if (take_token(api_of(req), body, info, &err) != STATUS_OK) {
         envelope_error(req, &err);
         return;
     }
@@ -219,7 +219,7 @@ static enum status work_list(struct blocking_call *call)
     for (size_t i = 0; i < n; i++) {
         if (i)
             buf_append_char(&call->result, ',');
-        write_token(&call->result, api_of(call->req)->store, &list[i], NULL);
+        write_token(&call->result, api_of(call->req), &list[i], NULL);
     }
     buf_append_char(&call->result, ']');
     envelope_page_info(&call->info, p->page, p->per_page, n, total);
