@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* A value that refers to values that refer to values; deeper is a circle. */
-enum { MAX_DEPTH = 16 };
+enum { MAX_DEPTH = 16, MAX_STEPS = 10000, MAX_VALUE_BYTES = 1024 * 1024 };
 
 static bool is_key_char(char c)
 {
@@ -178,25 +178,29 @@ void dotenv_parse(struct slice text, struct arena *a, struct dotenv *ret)
 
 /* ---- references ---- */
 
-static void expand_into(struct buf *out, const struct dotenv *d, struct slice text, int depth);
+struct expansion {
+    const struct dotenv *vars;
+    struct buf out;
+    size_t n_steps; /* values that refer to values can grow without end */
+};
+
+static void expand_text(struct expansion *x, struct slice text, int depth);
 
 /* "NAME", "NAME:-default" or "NAME-default", as it stands between the braces. */
-static void expand_reference(struct buf *out, const struct dotenv *d, struct slice text, int depth)
+static void expand_reference(struct expansion *x, struct slice text, int depth)
 {
     size_t n = 0;
 
     while (n < text.len && is_name_char(text.ptr[n]))
         n++;
-    const struct dotenv_entry *e = dotenv_find(d, slice_of(text.ptr, n));
+    const struct dotenv_entry *e = dotenv_find(x->vars, slice_of(text.ptr, n));
     struct slice rest = slice_from(text, n);
-    if (e && (e->value.len || !rest.len)) {
-        expand_into(out, d, e->value, depth + 1);
-        return;
-    }
-    if (slice_starts(rest, SLICE_LIT(":-")))
-        expand_into(out, d, slice_from(rest, 2), depth + 1);
+    if (e && (e->value.len || !rest.len))
+        expand_text(x, e->value, depth + 1);
+    else if (slice_starts(rest, SLICE_LIT(":-")))
+        expand_text(x, slice_from(rest, 2), depth + 1);
     else if (slice_starts(rest, SLICE_LIT("-")))
-        expand_into(out, d, slice_from(rest, 1), depth + 1);
+        expand_text(x, slice_from(rest, 1), depth + 1);
 }
 
 /* The length of the reference that follows a '$', with its name or the inside of its braces; 0: it is just a '$'. */
@@ -213,37 +217,45 @@ static size_t reference_length(struct slice after, struct slice *ret_inside)
     }
     for (n = 1; n < after.len && depth > 0; n++)
         depth += after.ptr[n] == '{' ? 1 : after.ptr[n] == '}' ? -1 : 0;
+    if (depth)
+        return 0;
     *ret_inside = slice_of(after.ptr + 1, n - 2);
-    return depth ? 0 : n;
+    return n;
 }
 
-static void expand_into(struct buf *out, const struct dotenv *d, struct slice text, int depth)
+static void expand_text(struct expansion *x, struct slice text, int depth)
 {
-    for (size_t i = 0; i < text.len && depth < MAX_DEPTH;) {
+    x->n_steps++;
+    for (size_t i = 0; i < text.len && depth < MAX_DEPTH && x->n_steps < MAX_STEPS;) {
         struct slice inside;
         size_t n;
         if (text.ptr[i] == '\\' && i + 1 < text.len && text.ptr[i + 1] == '$') {
-            buf_append_char(out, '$');
+            buf_append_char(&x->out, '$');
             i += 2;
         } else if (text.ptr[i] == '$' && (n = reference_length(slice_from(text, i + 1), &inside)) > 0) {
-            expand_reference(out, d, inside, depth);
+            expand_reference(x, inside, depth);
             i += 1 + n;
         } else {
-            buf_append_char(out, text.ptr[i++]);
+            buf_append_char(&x->out, text.ptr[i++]);
         }
     }
 }
 
-void dotenv_expand(struct dotenv *d, struct arena *a)
+bool dotenv_expand(struct dotenv *d, struct arena *a)
 {
-    struct buf out = { 0 };
+    struct expansion x = { .vars = d, .out.limit = MAX_VALUE_BYTES };
+    bool good = true;
 
-    for (struct dotenv_entry *e = d->first; e; e = e->next) {
+    for (struct dotenv_entry *e = d->first; e && good; e = e->next) {
         if (!memchr(e->value.ptr, '$', e->value.len))
             continue;
-        buf_clear(&out);
-        expand_into(&out, d, e->value, 0);
-        e->value = keep(a, buf_slice(&out));
+        buf_clear(&x.out);
+        x.n_steps = 0;
+        expand_text(&x, e->value, 0);
+        good = !x.out.overflowed && x.n_steps < MAX_STEPS;
+        if (good)
+            e->value = keep(a, buf_slice(&x.out));
     }
-    buf_release(&out);
+    buf_release(&x.out);
+    return good;
 }

@@ -25,8 +25,11 @@ struct dotenv {
  * command line.
  */
 void dotenv_parse(struct slice text, struct arena *a, struct dotenv *ret);
-/* Replaces $NAME, ${NAME} and ${NAME:-default} in the values, from the entries themselves, as .env files have it. */
-void dotenv_expand(struct dotenv *d, struct arena *a);
+/*
+ * Replaces $NAME, ${NAME} and ${NAME:-default} in the values, from the entries themselves, as .env files have it. False: they
+ * refer to each other so that a value grows beyond 1 MiB or 10,000 references.
+ */
+bool dotenv_expand(struct dotenv *d, struct arena *a) MUST_CHECK;
 /* The entry of that key, or NULL. */
 struct dotenv_entry *dotenv_find(const struct dotenv *d, struct slice key);
 

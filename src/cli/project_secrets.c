@@ -57,6 +57,14 @@ static enum status read_dev_vars(struct project *p, struct dotenv *into, bool *r
     return st;
 }
 
+static enum status expand(struct project *p, struct dotenv *secrets, struct error *err)
+{
+    if (dotenv_expand(secrets, &p->config.arena))
+        return STATUS_OK;
+    return error_set(err, STATUS_LIMIT, 0, "%.*s: its values refer to each other without end",
+                     SLICE_FMT(p->secrets_file));
+}
+
 static enum status read_dot_env(struct project *p, struct dotenv *into, struct error *err)
 {
     const char *env = p->config.env;
@@ -69,8 +77,7 @@ static enum status read_dot_env(struct project *p, struct dotenv *into, struct e
         st = read_file(p, path_of(p, ".env", env, ""), into, &found, err);
     if (st == STATUS_OK && env)
         st = read_file(p, path_of(p, ".env", env, ".local"), into, &found, err);
-    dotenv_expand(into, &p->config.arena);
-    return st;
+    return st == STATUS_OK ? expand(p, into, err) : st;
 }
 
 static enum status read_named(struct project *p, const struct option_list *files, struct dotenv *into,
@@ -85,8 +92,7 @@ static enum status read_named(struct project *p, const struct option_list *files
         if (!found)
             return error_set(err, STATUS_NOTFOUND, 0, "there is no file %.*s", SLICE_FMT(path));
     }
-    dotenv_expand(into, &p->config.arena);
-    return STATUS_OK;
+    return expand(p, into, err);
 }
 
 static bool is_listed(const struct json *list, struct slice name)

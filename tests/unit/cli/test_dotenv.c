@@ -1,6 +1,7 @@
 /* .dev.vars and .env files, as the dotenv package reads them. */
 #include "../testing.h"
 
+#include "base/buf.h"
 #include "cli/dotenv.h"
 
 static struct arena arena;
@@ -93,13 +94,26 @@ static void references_are_replaced_on_demand(void **state)
     read_text("HOST=example.com\nURL=https://${HOST}/$PATH_\nPATH_=x\nNONE=[${MISSING}]\nOR=${MISSING:-a${HOST}b}\n"
               "PLAIN=\\$HOST and 5$\nCIRCLE=${CIRCLE}\nEMPTY=\nE=${EMPTY:-filled}\n");
     check("URL", "https://${HOST}/$PATH_");
-    dotenv_expand(&vars, &arena);
+    assert_true(dotenv_expand(&vars, &arena));
     check("URL", "https://example.com/x");
     check("NONE", "[]");
     check("OR", "aexample.comb");
     check("PLAIN", "$HOST and 5$");
     check("CIRCLE", "");
     check("E", "filled");
+}
+
+static void references_that_multiply_are_refused(void **state)
+{
+    struct buf text = { 0 };
+
+    (void)state;
+    for (int i = 14; i > 0; i--) /* the other way round each would be done before it is used */
+        buf_printf(&text, "V%d=$V%d$V%d$V%d$V%d\n", i, i - 1, i - 1, i - 1, i - 1);
+    buf_append_cstr(&text, "V0=\n");
+    dotenv_parse(buf_slice(&text), &arena, &vars);
+    assert_false(dotenv_expand(&vars, &arena));
+    buf_release(&text);
 }
 
 int main(void)
@@ -111,6 +125,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_open_quote_is_part_of_the_value, begin, end),
         cmocka_unit_test_setup_teardown(what_says_nothing_is_counted_by_line, begin, end),
         cmocka_unit_test_setup_teardown(references_are_replaced_on_demand, begin, end),
+        cmocka_unit_test_setup_teardown(references_that_multiply_are_refused, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
