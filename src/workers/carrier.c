@@ -82,6 +82,7 @@ static void on_closed(struct peer *p)
     if (c->next)
         c->next->prev = c->prev;
     share->n_open--;
+    atomic_fetch_sub_explicit(&share->proxy->n_files, 1, memory_order_relaxed);
     buf_release(&c->head.bytes);
     buf_release(&c->pending);
     buf_release(&c->out);
@@ -507,6 +508,7 @@ void carrier_open(struct proxy_share *share, int fd)
         c->next->prev = c;
     share->carriers = c;
     share->n_open++;
+    atomic_fetch_add_explicit(&share->proxy->n_files, 1, memory_order_relaxed);
     if (peer_open(&c->peer, &share->loop->uv, fd, true) != 0) {
         carrier_close(c);
         return;

@@ -128,6 +128,7 @@ struct proxy {
     char port[8];          /* ":8787", for people */
     uv_poll_t accept_poll; /* loop 0 */
     bool accepting, accept_paused;
+    _Atomic size_t n_files; /* open connections, to clients and to Workers */
     unsigned next_loop;
     _Atomic size_t n_open_shares;
     sem_t drained;

@@ -44,6 +44,13 @@ static bool accept_one(struct proxy *p)
 {
     int fd = accept4(p->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+    /* A connection with a request takes two. */
+    if (fd >= 0 && atomic_load_explicit(&p->n_files, memory_order_relaxed) >= p->opt.max_files / 4 * 3) {
+        static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        (void)send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL); /* a courtesy */
+        (void)close(fd);                                      /* refused */
+        return true;
+    }
     if (fd >= 0) {
         post(&p->shares[p->next_loop++ % (unsigned)p->opt.n_loops], deliver_fd, fd, NULL);
         return true;

@@ -19,6 +19,7 @@ struct proxy_options {
     int n_loops;
     struct directory *directory;
     struct target *binding; /* Dione's own server, for assets; NULL: none */
+    size_t max_files;       /* connections to clients and to Workers together; the databases' server needs some, too */
     const char *only_worker;
     bool test_scheduled;
     void *arg;

@@ -274,7 +274,7 @@ static bool find_target(struct carrier *c, const struct aim *aim, bool *ret_to_d
 
 static void refuse_connection(struct carrier *c, int why)
 {
-    if (why == EAGAIN)
+    if (why == EAGAIN || why == EMFILE)
         carrier_answer(c, 503, "The Worker '%s' has too many requests waiting.", c->hit.name);
     else
         carrier_answer(c, 502, "The Worker '%s' cannot be reached: %s.", c->hit.name, strerror(why));
@@ -323,6 +323,14 @@ static bool route_and_send(struct carrier *c, bool fresh)
     return send_head(c, fresh);
 }
 
+/* What is behind another encoding would arrive as if it were the body itself. */
+static bool has_odd_encoding(const struct carrier *c)
+{
+    struct slice encoding = head_find(&c->head, "transfer-encoding");
+
+    return encoding.ptr && !slice_eq_nocase(slice_trim(encoding), SLICE_LIT("chunked"));
+}
+
 void request_begin(struct carrier *c)
 {
     bool is_safe = c->parser.method == HTTP_GET || c->parser.method == HTTP_HEAD || c->parser.method == HTTP_OPTIONS;
@@ -334,6 +342,11 @@ void request_begin(struct carrier *c)
     if (c->parser.method == HTTP_CONNECT) {
         c->keep_alive = false;
         carrier_answer(c, 405, "CONNECT is not for Workers.");
+        return;
+    }
+    if (has_odd_encoding(c)) {
+        c->keep_alive = false;
+        carrier_answer(c, 501, "A request's Transfer-Encoding can only be 'chunked'.");
         return;
     }
     if (c->share->proxy->opt.test_scheduled && by_hand_take(c, take_aim(c).target))

@@ -284,6 +284,7 @@ static void on_closed(struct peer *p)
     if (u->next)
         u->next->prev = u->prev;
     share->n_open--;
+    atomic_fetch_sub_explicit(&share->proxy->n_files, 1, memory_order_relaxed);
     buf_release(&u->head.bytes);
     target_unref(u->target);
     free(u);
@@ -313,8 +314,11 @@ static int connect_to(const char *path, int *ret_errno)
 
 static struct upstream *upstream_new(struct proxy_share *share, struct target *t, int *ret_errno)
 {
+    if (atomic_load_explicit(&share->proxy->n_files, memory_order_relaxed) >= share->proxy->opt.max_files) {
+        *ret_errno = EMFILE;
+        return NULL;
+    }
     int fd = connect_to(t->path, ret_errno);
-
     if (fd < 0)
         return NULL;
     struct upstream *u = calloc(1, sizeof(*u));
@@ -336,6 +340,7 @@ static struct upstream *upstream_new(struct proxy_share *share, struct target *t
         u->next->prev = u;
     share->upstreams = u;
     share->n_open++;
+    atomic_fetch_add_explicit(&share->proxy->n_files, 1, memory_order_relaxed);
     int rc = peer_open(&u->peer, &share->loop->uv, fd, false);
     if (rc != 0) {
         *ret_errno = -rc;

@@ -421,6 +421,10 @@ static void malformed_requests_are_refused(void **state UNUSED)
     take_all(fd, &answer);
     assert_non_null(strstr(answer.ptr, "HTTP/1.1 400"));
     buf_clear(&answer);
+    check_contains("x", "POST /", "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501", "chunked");
+    check_contains("x", "POST /", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", "400",
+                   "not valid");
+    check_contains("x", "CONNECT x:80", "\r\n", "405", "CONNECT");
     fd = dial();
     struct buf head = { 0 };
     buf_append_cstr(&head, "GET / HTTP/1.1\r\nHost: x\r\n");
