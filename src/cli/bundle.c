@@ -54,6 +54,14 @@ void bundle_add_module(struct bundle *b, struct slice name, enum module_kind kin
     b->modules[b->n_modules++] = (struct worker_module){ .name = name, .kind = kind, .path = path };
 }
 
+bool bundle_has_module(const struct bundle *b, struct slice name)
+{
+    for (size_t i = 0; i < b->n_modules; i++)
+        if (slice_eq(b->modules[i].name, name))
+            return true;
+    return false;
+}
+
 void bundle_add_flag(struct bundle *b, struct slice flag)
 {
     b->flags = grow(&b->arena, b->flags, b->n_flags, sizeof(*b->flags));

@@ -1,5 +1,6 @@
 /*
- * bundle_as_is.c - no_bundle: the entry file goes as it is, and so do the files around it that the rules pick.
+ * bundle_as_is.c - no_bundle: the entry file goes as it is, and so do the files around it that the rules pick. With
+ * find_additional_modules those go beside a bundle, too, for imports whose text is known at run time only.
  *
  * Modules are named by their path from the entry's folder (or base_dir), so relative imports find each other. Folders
  * that hold no code of the project's own are passed over: node_modules, and those whose name starts with a dot.
@@ -49,7 +50,7 @@ static void consider(struct bundle_work *w, struct slice root, const FTSENT *e)
     const struct project *p = w->project;
     struct slice path = slice_of(e->fts_path, e->fts_pathlen), name = slice_from(path, root.len + 1);
 
-    if (slice_eq(path, p->main))
+    if (slice_eq(path, p->main) || bundle_has_module(&w->out, name))
         return;
     for (size_t i = 0; i < p->n_rules; i++)
         if (glob_fits(p->rules[i].glob, name)) {
@@ -85,6 +86,11 @@ static enum status add_around(struct bundle_work *w, struct slice root, struct e
     return st;
 }
 
+enum status bundle_find_modules(struct bundle_work *w, struct error *err)
+{
+    return w->project->find_modules && !w->out.is_service_worker ? add_around(w, module_root(w), err) : STATUS_OK;
+}
+
 enum status bundle_as_is(struct bundle_work *w, struct error *err)
 {
     const struct project *p = w->project;
@@ -98,5 +104,5 @@ enum status bundle_as_is(struct bundle_work *w, struct error *err)
                          SLICE_FMT(root));
     bundle_add_module(&w->out, bundle_keep(&w->out, slice_from(main, root.len + 1)), MODULE_ES, main);
     bundle_add_input(&w->out, main);
-    return w->out.is_service_worker ? STATUS_OK : add_around(w, root, err);
+    return bundle_find_modules(w, err);
 }

@@ -415,14 +415,6 @@ static struct slice base_name(struct slice path)
     return path;
 }
 
-static bool has_module(const struct bundle *b, struct slice name)
-{
-    for (size_t i = 0; i < b->n_modules; i++)
-        if (slice_eq(b->modules[i].name, name))
-            return true;
-    return false;
-}
-
 /* By the end of the glob, as the loaders were chosen. */
 static enum module_kind kind_of(const struct project *p, struct slice name)
 {
@@ -448,7 +440,7 @@ static enum status add_copied(struct bundle_work *w, const struct json *import, 
                          "a default object with a fetch method instead",
                          SLICE_FMT(path));
     struct slice name = base_name(path), full = meta_path(w, path);
-    if (has_module(&w->out, name))
+    if (bundle_has_module(&w->out, name))
         return STATUS_OK;
     const char *query = memchr(full.ptr, '?', full.len); /* "x.wasm?module" is the file x.wasm */
     if (query)
@@ -550,7 +542,9 @@ enum status bundle_with_esbuild(struct bundle_work *w, struct error *err)
     buf_append_slice(w->messages, buf_slice(&said));
     buf_release(&said);
     free(esbuild);
-    return st == STATUS_OK ? take_result(w, meta, &learnt, err) : st;
+    if (st == STATUS_OK)
+        st = take_result(w, meta, &learnt, err);
+    return st == STATUS_OK ? bundle_find_modules(w, err) : st;
 }
 
 /* ---- for projects that are not bundled ---- */

@@ -310,6 +310,9 @@ static enum status read_bundling(struct project *p, const struct project_options
         st = take_flag(p, "no_bundle", &p->no_bundle, err);
     if (st == STATUS_OK)
         st = take_flag(p, "keep_names", &p->keep_names, err);
+    p->find_modules = p->no_bundle || opt->no_bundle;
+    if (st == STATUS_OK)
+        st = take_flag(p, "find_additional_modules", &p->find_modules, err);
     if (st == STATUS_OK)
         st = read_build(p, err);
     if (st != STATUS_OK)

@@ -79,6 +79,7 @@ struct project {
     struct slice *build_watch;             /* what the build command works on: src, unless the configuration says */
     size_t n_build_watch;
     bool minify, no_bundle, keep_names;
+    bool find_modules;                        /* files that the rules pick are modules, imported by text or not */
     struct option_list cli_define, cli_alias; /* borrowed from the options */
     struct slice secrets_file;                /* where the secrets came from; absent: there are none */
 };

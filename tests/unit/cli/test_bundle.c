@@ -256,6 +256,25 @@ static void without_bundling_files_stay_what_they_are(void **state)
     assert_false(bundle.is_service_worker);
 }
 
+static void modules_are_found_beside_a_bundle_on_demand(void **state)
+{
+    (void)state;
+    need_esbuild();
+    assert_int_equal(system("mkdir -p src/lang"), 0);
+    write_text("src/index.js",
+               "const load = (name) => import('./' + 'lang/' + name);\nexport default { fetch: load };\n");
+    write_text("src/lang/en.js", "export const hello = 'hello';\n");
+    write_text("wrangler.json", "{\"main\":\"src/index.js\",\"find_additional_modules\":true,\"compatibility_date\":"
+                                "\"2026-01-01\",\"rules\":[{\"type\":\"ESModule\",\"globs\":[\"lang/*.js\"]}]}");
+    must_build();
+    assert_int_equal(bundle.n_modules, 2);
+    assert_true(slice_eq(bundle.modules[1].name, SLICE_LIT("lang/en.js")));
+    write_text("wrangler.json", "{\"main\":\"src/index.js\",\"no_bundle\":true,\"find_additional_modules\":false,"
+                                "\"rules\":[{\"type\":\"ESModule\",\"globs\":[\"lang/*.js\"]}]}");
+    must_build();
+    assert_int_equal(bundle.n_modules, 1);
+}
+
 static void mistakes_are_told_in_esbuilds_words(void **state)
 {
     (void)state;
@@ -308,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(node_modules_need_no_prefix_with_the_flag, begin, end),
         cmocka_unit_test_setup_teardown(a_script_without_exports_is_a_service_worker, begin, end),
         cmocka_unit_test_setup_teardown(without_bundling_files_stay_what_they_are, begin, end),
+        cmocka_unit_test_setup_teardown(modules_are_found_beside_a_bundle_on_demand, begin, end),
         cmocka_unit_test_setup_teardown(mistakes_are_told_in_esbuilds_words, begin, end),
         cmocka_unit_test_setup_teardown(a_missing_esbuild_is_told_with_its_way_in, begin, end),
         cmocka_unit_test_setup_teardown(a_build_command_runs_in_its_folder, begin, end),
