@@ -4,23 +4,24 @@
 // answers with half of the processor time: it does not trace, and reads that a Worker makes at the same time share a
 // request. tests/differential runs the same script on both.
 //
-// Sharing. While MAX_FLIGHTS reads are under way, further ones wait for the end of one; then the first of them asks for
-// all. So under load a request to the server carries several reads, and without load nothing waits. Only what can do no
-// harm is shared: a SELECT outside of sessions, in a Worker whose compatibility date lets promises be settled by
-// another request. The server answers those that are quick (POST /reads); any other, and any that fails, is asked again alone,
-// as are those whose turn does not come within PATIENCE_MS: the request that should have asked may have been cancelled.
+// Sharing. While a read is under way, further ones wait for its end; then the first of them asks for all. So under load a
+// request to the server carries several reads, and without load nothing waits. Only what can do no harm is shared: a
+// SELECT outside of sessions, in a Worker whose compatibility date lets promises be settled by another request. The server
+// answers those that are quick (POST /reads); any other, and any that fails, is asked again alone. Texts that proved to be slow
+// neither wait nor let others wait; one that has not yet is waited for PATIENCE_MS, as is a request that was cancelled
+// before it could ask for the others.
 
 const QUERY = 'http://d1/query?resultsFormat=ROWS_AND_COLUMNS';
 const EXECUTE = 'http://d1/execute?resultsFormat=ROWS_AND_COLUMNS';
 const READS = 'http://d1/reads';
 const SESSION_HEADER = 'x-cf-d1-session-commit-token';
 
-const MAX_FLIGHTS = 2;
 const MAX_SHARED = 32; // reads in one request
 const MAX_SHARED_LENGTH = 8192; // of a read
-const PATIENCE_MS = 5;
-const STALE_MS = 100; // after which a flight is taken for one that was cancelled
-const ALONE_MS = 1000; // for which a text that the server would not share is asked alone
+const PATIENCE_MS = 20;
+const QUICK_MS = 1; // by the server's clock; longer reads leave its loop
+const STRIKES = 3; // slow runs in a row after which a text counts as slow
+const MAX_SLOW = 100; // texts that are remembered
 const LEAD = Symbol('lead');
 const ALONE = Symbol('alone');
 
@@ -34,38 +35,47 @@ function failure(prefix, text) {
 /** Reads of one database that wait for each other. */
 class Reads {
   #fetcher;
-  #flights = new Set();
+  #flight = null; // {since}
   #waiting = [];
-  #alone = new Map();
+  #slow = new Map(); // text to slow runs in a row
 
   constructor(fetcher) {
     this.#fetcher = fetcher;
   }
 
-  takes(sql, json) {
-    if (!canShare || json.length > MAX_SHARED_LENGTH || !isSelect.test(sql)) return false;
-    const since = this.#alone.get(sql);
-    return since === undefined || Date.now() - since > ALONE_MS;
-  }
-
-  #isBusy() {
-    const now = Date.now();
-    for (const flight of this.#flights) if (now - flight.since > STALE_MS) this.#flights.delete(flight);
-    return this.#flights.size >= MAX_FLIGHTS;
-  }
-
-  /** `ask` sends the read alone. */
+  /** The result of a read; `ask` sends it alone. */
   async run(sql, json, ask) {
+    const shares = canShare && json.length <= MAX_SHARED_LENGTH && !(this.#slow.get(sql) >= STRIKES);
+    const result = await (shares ? this.#share(json, ask) : ask());
+    this.#learn(sql, result.meta?.duration > QUICK_MS);
+    return result;
+  }
+
+  #learn(sql, wasSlow) {
+    if (!wasSlow) {
+      this.#slow.delete(sql);
+      return;
+    }
+    if (this.#slow.size >= MAX_SLOW) this.#slow.clear();
+    this.#slow.set(sql, (this.#slow.get(sql) ?? 0) + 1);
+  }
+
+  /** A flight that lasts may be a slow read, or one whose request was cancelled: it holds nobody any longer. */
+  #isBusy() {
+    return this.#flight !== null && Date.now() - this.#flight.since < PATIENCE_MS;
+  }
+
+  async #share(json, ask) {
     if (!this.#isBusy()) return this.#fly(ask);
-    const told = await this.#wait(sql, json);
+    const told = await this.#wait(json);
     if (told === ALONE) return ask();
-    return told === LEAD ? this.#lead(sql, json, ask) : told;
+    return told === LEAD ? this.#lead(json, ask) : told;
   }
 
   /** The result, or LEAD, or ALONE. The timer also tells workerd that this request still waits for something. */
-  async #wait(sql, json) {
+  async #wait(json) {
     const { promise, resolve } = Promise.withResolvers();
-    const one = { sql, json, resolve };
+    const one = { json, resolve };
     this.#waiting.push(one);
     const timer = setTimeout(() => {
       const at = this.#waiting.indexOf(one);
@@ -81,41 +91,34 @@ class Reads {
 
   async #fly(ask) {
     const flight = { since: Date.now() };
-    this.#flights.add(flight);
+    this.#flight = flight;
     try {
       return await ask();
     } finally {
-      this.#flights.delete(flight);
-      if (this.#waiting.length > 0 && !this.#isBusy()) this.#waiting.shift().resolve(LEAD);
+      if (this.#flight === flight) {
+        this.#flight = null;
+        this.#waiting.shift()?.resolve(LEAD);
+      }
     }
   }
 
-  #lead(sql, json, ask) {
+  #lead(json, ask) {
     const others = this.#waiting.splice(0, MAX_SHARED - 1);
-    return others.length === 0 ? this.#fly(ask) : this.#fly(() => this.#ask({ sql, json }, others, ask));
+    return others.length === 0 ? this.#fly(ask) : this.#fly(() => this.#ask(json, others, ask));
   }
 
-  async #ask(own, others, ask) {
-    const all = [own, ...others];
+  async #ask(json, others, ask) {
     let answers;
     try {
-      const response = await this.#fetcher.fetch(READS, { method: 'POST', body: `[${all.map(({ json }) => json).join()}]` });
+      const body = `[${[json, ...others.map((one) => one.json)].join()}]`;
+      const response = await this.#fetcher.fetch(READS, { method: 'POST', body });
       answers = JSON.parse(await response.text());
-      if (answers.length !== all.length) throw new Error('one answer for each read');
+      if (answers.length !== others.length + 1) throw new Error('one answer for each read');
     } catch {
-      answers = all.map(() => ALONE); // whatever it is, each hears of it by itself
+      answers = []; // whatever it is, each hears of it by itself
     }
-    answers = answers.map((answer, i) => (answer.success ? answer : this.#refused(all[i], answer)));
-    others.forEach((one, i) => one.resolve(answers[i + 1]));
-    return answers[0] === ALONE ? ask() : answers[0];
-  }
-
-  #refused({ sql }, answer) {
-    if (answer !== ALONE) {
-      if (this.#alone.size >= 100) this.#alone.clear();
-      this.#alone.set(sql, Date.now());
-    }
-    return ALONE;
+    others.forEach((one, i) => one.resolve(answers[i + 1]?.success ? answers[i + 1] : ALONE));
+    return answers[0]?.success ? answers[0] : ask();
   }
 }
 
@@ -149,8 +152,8 @@ class D1DatabaseSession {
   async _run(url, sql, params) {
     const json = JSON.stringify({ sql, params });
     const ask = async () => (await this._send(url, json))[0];
-    const shared = url === QUERY && this.#reads?.takes(sql, json);
-    const result = await (shared ? this.#reads.run(sql, json, ask) : ask());
+    const isRead = this.#reads !== null && url === QUERY && isSelect.test(sql);
+    const result = await (isRead ? this.#reads.run(sql, json, ask) : ask());
     if (result.error) throw failure('D1_ERROR', result.error);
     return result;
   }
