@@ -104,6 +104,12 @@ static enum status check_bindings(const struct worker_spec *spec, struct error *
             return error_set(err, STATUS_INVALID, 0,
                              "The service binding '%.*s' has props, which cannot be passed to another Worker here",
                              SLICE_FMT(b->name));
+        if (b->kind == BINDING_D1 &&
+            spec->is_service_worker) /* workerd makes them of modules, which a script cannot have */
+            return error_set(err, STATUS_INVALID, 0,
+                             "The D1 database '%.*s' needs a Worker in the format of ES modules: one that exports a "
+                             "default object",
+                             SLICE_FMT(b->name));
         if (b->kind == BINDING_ASSETS && !spec->assets_id.len)
             return error_set(err, STATUS_INVALID, 0, "The binding '%.*s' is for static assets, and there are none",
                              SLICE_FMT(b->name));

@@ -200,10 +200,13 @@ export default { async fetch() {
 
   await t.test('service-worker scripts, with their bindings as globals', async () => {
     const folder = await smallProject(t, {
-      'src/index.js': "addEventListener('fetch', (event) => event.respondWith(KV.get('k').then((v) => new Response(`${WORD} ${v}`))));\n",
-    }, { vars: { WORD: 'hello' }, kv_namespaces: [{ binding: 'KV' }] });
+      'src/index.js': "addEventListener('fetch', (event) => event.respondWith(KV.get('k').then((v) => new Response(`${WORD} ${v} ${PAGE}`))));\n",
+      'page.html': '<p>',
+    }, { vars: { WORD: 'hello' }, kv_namespaces: [{ binding: 'KV' }], text_blobs: { PAGE: 'page.html' } });
     const dev = await startDev(t, folder);
-    assert.equal((await dev.get('/')).text, 'hello null');
+    assert.equal((await dev.get('/')).text, 'hello null <p>');
+    await edit(folder, 'wrangler.json', (text) => text.replace('{', '{"d1_databases":[{"binding":"DB"}],'));
+    await dev.shows(/The D1 database 'DB' needs a Worker in the format of ES modules/, { stream: 'stderr' });
     await dev.stop();
   });
 
