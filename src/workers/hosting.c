@@ -31,6 +31,23 @@ struct hosted *hosted_find(struct runtime *rt, struct slice name)
     return h;
 }
 
+size_t hosting_take_all(struct runtime *rt, struct hosted ***ret)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&rt->lock);
+    for (struct hosted *h = rt->hosted; h; h = h->next)
+        n++;
+    *ret = calloc(n + 1, sizeof(**ret));
+    n = 0;
+    for (struct hosted *h = rt->hosted; h && *ret; h = h->next) {
+        atomic_fetch_add(&h->refs, 1);
+        (*ret)[n++] = h;
+    }
+    pthread_mutex_unlock(&rt->lock);
+    return n;
+}
+
 void hosted_unref(struct hosted *h)
 {
     if (!h || atomic_fetch_sub(&h->refs, 1) != 1)
@@ -345,6 +362,73 @@ enum status hosted_replace(struct hosted *h, struct error *err)
     return STATUS_OK;
 }
 
+/* ---- those who call it ---- */
+
+struct names {
+    char (*list)[WORKER_NAME_MAX + 1];
+    size_t n;
+};
+
+static bool names_have(const struct names *names, struct slice name)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (slice_eq(slice_cstr(names->list[i]), name))
+            return true;
+    return false;
+}
+
+static void names_add(struct names *names, const char *name)
+{
+    names->list = realloc(names->list, (names->n + 1) * sizeof(*names->list));
+    if (!names->list)
+        abort(); /* a few kilobytes, on behalf of an administrator */
+    snprintf(names->list[names->n++], sizeof(*names->list), "%s", name);
+}
+
+/* Under its deploy lock. */
+static bool calls_any(const struct hosted *h, const struct names *names)
+{
+    for (size_t i = 0; h->spec && i < h->spec->n_bindings; i++)
+        if (h->spec->bindings[i].kind == BINDING_SERVICE && names_have(names, h->spec->bindings[i].value))
+            return true;
+    return false;
+}
+
+/* True: it called one of them, and is replaced. */
+static bool replace_if_caller(struct hosted *h, const struct names *names)
+{
+    struct error err;
+
+    pthread_mutex_lock(&h->deploy);
+    bool calls = !h->removed && h->instance && calls_any(h, names);
+    if (calls && hosted_replace(h, &err) != STATUS_OK)
+        log_line(LOG_WARN, "Worker %s may call an old version for a while: %s", h->name, err.msg);
+    pthread_mutex_unlock(&h->deploy);
+    return calls;
+}
+
+void hosting_refresh_callers(struct runtime *rt, const char *name)
+{
+    struct names changed = { 0 };
+    bool more = true;
+
+    names_add(&changed, name);
+    while (more) { /* until nobody is left who calls one of them, nearest callers first */
+        struct hosted **all;
+        size_t n = hosting_take_all(rt, &all);
+        more = false;
+        for (size_t i = 0; i < n; i++) {
+            if (!names_have(&changed, slice_cstr(all[i]->name)) && replace_if_caller(all[i], &changed)) {
+                names_add(&changed, all[i]->name);
+                more = true;
+            }
+            hosted_unref(all[i]);
+        }
+        free(all);
+    }
+    free(changed.list);
+}
+
 /* ---- deploying ---- */
 
 /* Named exports that this Worker calls need their sockets at the others. */
@@ -428,11 +512,15 @@ enum status runtime_deploy(struct runtime *rt, const struct worker_spec *spec, s
         st = listening_ensure(rt, err ? err : &own);
     if (st != STATUS_OK)
         return st;
+    char name[WORKER_NAME_MAX + 1];
+    snprintf(name, sizeof(name), "%.*s", SLICE_FMT(spec->name));
     struct hosted *h = hosted_obtain(rt, spec->name);
     st = put_in_place(h, spec, err);
     if (!h->spec)
         hosted_remove(h); /* its first deploy failed */
     release(h);
+    if (st == STATUS_OK)
+        hosting_refresh_callers(rt, name);
     return st;
 }
 

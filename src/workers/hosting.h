@@ -103,6 +103,13 @@ void supervisor_check_quiet(struct runtime *rt);
 /* A reference, or NULL. */
 struct hosted *hosted_find(struct runtime *rt, struct slice name);
 void hosted_unref(struct hosted *h);
+/* An array of all, with a reference each; free it. */
+size_t hosting_take_all(struct runtime *rt, struct hosted ***ret);
+/*
+ * After its process was replaced: replaces those of the Workers that call it, and of their callers. They keep connections to
+ * the old process, which may live on for a while. Blocks; no deploy lock is held.
+ */
+void hosting_refresh_callers(struct runtime *rt, const char *name);
 /* What the runtime knows beside the spec, as options of a new instance and of its configuration. */
 struct instance_options hosting_instance_options(struct runtime *rt, const struct worker_spec *spec);
 struct config_options hosting_config_options(struct runtime *rt);

@@ -179,27 +179,10 @@ static void describe(const struct hosted *h, struct buf *b)
                (long long)atomic_load(&in->target->n_in_flight), h->tails ? "true" : "false");
 }
 
-static size_t take_all(struct runtime *rt, struct hosted ***ret)
-{
-    size_t n = 0;
-
-    pthread_mutex_lock(&rt->lock);
-    for (struct hosted *h = rt->hosted; h; h = h->next)
-        n++;
-    *ret = calloc(n + 1, sizeof(**ret));
-    n = 0;
-    for (struct hosted *h = rt->hosted; h && *ret; h = h->next) {
-        atomic_fetch_add(&h->refs, 1);
-        (*ret)[n++] = h;
-    }
-    pthread_mutex_unlock(&rt->lock);
-    return n;
-}
-
 void runtime_list(struct runtime *rt, struct buf *ret_json)
 {
     struct hosted **all;
-    size_t n = take_all(rt, &all);
+    size_t n = hosting_take_all(rt, &all);
     const char *comma = "";
 
     buf_append_char(ret_json, '[');
@@ -332,9 +315,12 @@ static enum status match_tails(struct hosted *h, bool wanted, struct error *err)
     enum status st = STATUS_OK;
 
     pthread_mutex_lock(&h->deploy);
-    if (!h->removed && h->instance && h->tails != wanted && (atomic_load(&h->n_tails) > 0) == wanted)
+    bool replaced = !h->removed && h->instance && h->tails != wanted && (atomic_load(&h->n_tails) > 0) == wanted;
+    if (replaced)
         st = hosted_replace(h, err);
     pthread_mutex_unlock(&h->deploy);
+    if (replaced && st == STATUS_OK)
+        hosting_refresh_callers(h->rt, h->name);
     return st;
 }
 

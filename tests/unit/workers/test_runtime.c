@@ -311,19 +311,6 @@ static long look_up(const char *name, const char *member)
     return value;
 }
 
-/* For what becomes true only after a while. */
-static void wait_for_answer(const char *host, const char *part)
-{
-    struct buf answer = { 0 };
-
-    do {
-        buf_release(&answer);
-        answer = ask(host, "GET /", "\r\n");
-        assert_non_null(strstr(answer.ptr, "HTTP/1.1 200"));
-    } while (!strstr(answer.ptr, part));
-    buf_release(&answer);
-}
-
 /* Reads until `part` has come. */
 static void take_until(int fd, struct buf *ret, const char *part)
 {
@@ -619,8 +606,7 @@ static void workers_call_each_other(void **state UNUSED)
     deploy("callee", "import { WorkerEntrypoint } from 'cloudflare:workers';"
                      "export class Adder extends WorkerEntrypoint { add(a, b) { return 10 * (a + b) } }"
                      "export default { fetch(r) { return new Response('again') } }");
-    /* A caller keeps its connection to the old process for as long as that lives. */
-    wait_for_answer("caller.localhost", "\"a\":\"again\",\"b\":50");
+    CHECK_GET("caller.localhost", "/", "200", "\"a\":\"again\",\"b\":50");
     bindings[1].entrypoint = SLICE_LIT("Nobody");
     assert_int_equal(deploy_with("caller", caller, more, &err), STATUS_INVALID);
     assert_non_null(strstr(err.msg, "Nobody"));
