@@ -7,6 +7,8 @@
  */
 #include "workers/upload.h"
 
+enum { DEPTH_MAX = 16 /* of nested fields */ };
+
 static enum status no_memory(struct error *err)
 {
     return error_set(err, STATUS_NOMEM, 0, "out of memory");
@@ -58,6 +60,17 @@ static bool next_word(struct slice *rest, struct slice *ret)
     *ret = slice_of(rest->ptr + 1, (size_t)(end - rest->ptr) - 1);
     *rest = slice_from(*rest, ret->len + 2);
     return true;
+}
+
+static bool is_nested_name(struct slice rest)
+{
+    struct slice word;
+    int depth = 0;
+
+    while (next_word(&rest, &word))
+        if (++depth > DEPTH_MAX)
+            return false;
+    return depth && !rest.len;
 }
 
 /* Objects of an array come field by field: one begins where a field comes again. */
@@ -117,7 +130,11 @@ static enum status nested_metadata(struct upload *u, struct error *err)
         const struct multipart_part *p = &u->form.parts[i];
         if (!slice_starts(p->name, SLICE_LIT("metadata[")))
             continue;
-        struct json *v = place_of(u->arena, tree, slice_from(p->name, root.len));
+        struct slice rest = slice_from(p->name, root.len);
+        if (!is_nested_name(rest))
+            return error_set(err, STATUS_FORM, 0, "Could not parse request body: '%.*s' is no name of a field",
+                             p->name.len > 200 ? 200 : (int)p->name.len, p->name.ptr);
+        struct json *v = place_of(u->arena, tree, rest);
         if (!v)
             return no_memory(err);
         set_value(v, p->body);
@@ -170,9 +187,11 @@ static enum status take_metadata(struct upload *u, struct error *err)
 static struct slice type_of_body(struct upload *u)
 {
     struct slice rest = u->body, line = slice_cut(&rest, '\n');
-    struct slice boundary = slice_trim(slice_from(line, 2));
 
-    if (!slice_starts(u->body, SLICE_LIT("--")) || !rest.ptr || !boundary.len || boundary.len > 70)
+    if (!slice_starts(line, SLICE_LIT("--")) || !rest.ptr)
+        return SLICE_NONE;
+    struct slice boundary = slice_trim(slice_from(line, 2));
+    if (!boundary.len || boundary.len > 70)
         return SLICE_NONE;
     struct slice type = arena_join(u->arena, SLICE_LIT("multipart/form-data; boundary=\""), boundary);
     return type.ptr ? arena_join(u->arena, type, SLICE_LIT("\"")) : type;
