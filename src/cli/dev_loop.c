@@ -384,6 +384,18 @@ static void on_source_change(void *arg)
     on_change(d);
 }
 
+/* A log that is written beside the sources, say, is none of the project's business. */
+static bool matters(void *arg, const char *path)
+{
+    const struct dev_loop *d = arg;
+    const struct edition *e = d->next ? d->next : d->active;
+    struct stat info;
+
+    if (!e || d->last_failure.len || stat(path, &info) != 0 || S_ISDIR(info.st_mode))
+        return true; /* what would mend it may be anything; what is gone may have been needed */
+    return edition_is_made_of(e, slice_cstr(path));
+}
+
 /* ---- signals ---- */
 
 static void stop_when_idle(struct dev_loop *d)
@@ -420,9 +432,9 @@ static void open_loop(struct dev_loop *d)
     d->on_int.data = d->on_term.data = d->retry.data = d;
     if (uv_signal_start(&d->on_int, on_signal, SIGINT) != 0 || uv_signal_start(&d->on_term, on_signal, SIGTERM) != 0)
         abort();
-    d->watch = watch_new(&d->uv, QUIET_MS, on_change, d);
-    d->watch_sources = watch_new(&d->uv, QUIET_MS, on_source_change, d);
-    d->watch_assets = watch_new(&d->uv, QUIET_MS, on_change, d);
+    d->watch = watch_new(&d->uv, &(struct watch_options){ QUIET_MS, on_change, matters, d });
+    d->watch_sources = watch_new(&d->uv, &(struct watch_options){ QUIET_MS, on_source_change, NULL, d });
+    d->watch_assets = watch_new(&d->uv, &(struct watch_options){ QUIET_MS, on_change, NULL, d });
 }
 
 enum status dev_loop_run(const struct dev_loop_options *opt, const struct project *project, struct error *err)

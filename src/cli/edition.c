@@ -345,6 +345,52 @@ enum status edition_make(const struct edition_options *opt, struct session *s, s
     return STATUS_OK;
 }
 
+/* ---- questions ---- */
+
+static bool ends_in(struct slice name, const char *end)
+{
+    struct slice e = slice_cstr(end);
+
+    return name.len >= e.len && slice_eq(slice_from(name, name.len - e.len), e);
+}
+
+/* Code, configuration, secrets, migrations: a new one may count though it was not there before. */
+static bool is_of_a_kind(struct slice name)
+{
+    static const char *const ends[] = { ".js",  ".mjs", ".cjs",  ".jsx",   ".ts",   ".mts",
+                                        ".cts", ".tsx", ".json", ".jsonc", ".toml", ".sql" };
+    static const char *const starts[] = { ".dev.vars", ".env" };
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (ends_in(name, ends[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+        if (slice_starts(name, slice_cstr(starts[i])))
+            return true;
+    return false;
+}
+
+bool edition_is_made_of(const struct edition *e, struct slice path)
+{
+    const struct project *p = &e->project;
+    struct slice name = path;
+
+    for (size_t i = path.len; i > 0 && name.len == path.len; i--)
+        if (path.ptr[i - 1] == '/')
+            name = slice_from(path, i);
+    if (is_of_a_kind(name) || slice_eq(path, p->secrets_file))
+        return true;
+    for (size_t i = 0; i < p->n_rules; i++)
+        if (glob_fits(p->rules[i].glob, name))
+            return true;
+    for (size_t i = 0; i < e->bundle.n_inputs; i++)
+        if (slice_eq(e->bundle.inputs[i], path))
+            return true;
+    return false;
+}
+
+/* ---- the end ---- */
+
 static void remove_tree(char *path)
 {
     char *const roots[] = { path, NULL };

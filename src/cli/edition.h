@@ -38,6 +38,8 @@ struct edition {
  */
 enum status edition_make(const struct edition_options *opt, struct session *s, struct edition **ret,
                          struct buf *messages, struct error *err) MUST_CHECK;
+/* Whether a change of this file may lead to another edition: it went into this one, or is of a kind that could. */
+bool edition_is_made_of(const struct edition *e, struct slice path);
 /* NULL is fine. */
 void edition_free(struct edition *e);
 

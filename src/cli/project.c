@@ -115,14 +115,17 @@ static enum status take_texts(struct project *p, const char *key, const struct j
 
 /* ---- keys ---- */
 
+/* Without symbolic links, as esbuild sees it: its paths are relative to this. */
 static enum status find_folder(struct project *p, struct error *err)
 {
-    char *cwd = getcwd(NULL, 0);
+    char *given = strndup(p->config.folder.ptr, p->config.folder.len);
+    char *real = given ? realpath(given, NULL) : NULL;
 
-    if (!cwd)
-        return error_errno(err, errno, "cannot tell the current folder");
-    p->folder = project_path(p, slice_cstr(cwd), p->config.folder);
-    free(cwd);
+    free(given);
+    if (!real)
+        return error_errno(err, errno, "cannot enter the project's folder %.*s", SLICE_FMT(p->config.folder));
+    p->folder = project_keep(p, slice_cstr(real));
+    free(real);
     return STATUS_OK;
 }
 
@@ -132,7 +135,7 @@ static struct slice from_here(struct project *p, const char *path)
     char *cwd = getcwd(NULL, 0);
 
     if (!cwd)
-        abort(); /* find_folder has just had it */
+        abort(); /* realpath has just worked here */
     struct slice full = project_path(p, slice_cstr(cwd), slice_cstr(path));
     free(cwd);
     return full;

@@ -1,7 +1,8 @@
 /* watch.c - see watch.h. */
 #include "cli/watch.h"
 
-#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,10 +22,8 @@ struct folder {
 struct watch {
     uv_timer_t timer;
     struct folder *folders;
-    unsigned quiet_ms;
+    struct watch_options opt;
     uint64_t first_ms; /* of a burst; 0: none is under way */
-    void (*on_change)(void *arg);
-    void *arg;
 };
 
 static void on_quiet(uv_timer_t *timer)
@@ -32,7 +31,7 @@ static void on_quiet(uv_timer_t *timer)
     struct watch *w = timer->data;
 
     w->first_ms = 0;
-    w->on_change(w->arg);
+    w->opt.on_change(w->opt.arg);
 }
 
 static bool ends_with(const char *name, const char *end)
@@ -49,30 +48,42 @@ static bool is_editor_file(const char *name)
            strcmp(name, "4913") == 0;
 }
 
+/* Without a name (the kernel lost count of the events) anything may have changed. */
+static bool matters(const struct folder *f, const char *name)
+{
+    const struct watch *w = f->watch;
+    char path[PATH_MAX];
+
+    if (!name || is_editor_file(name))
+        return !name;
+    snprintf(path, sizeof(path), "%s/%s", f->path, name);
+    return !w->opt.matters || w->opt.matters(w->opt.arg, path);
+}
+
 static void on_event(uv_fs_event_t *events, const char *name, int kinds, int status)
 {
     const struct folder *f = events->data;
     struct watch *w = f->watch;
-    uint64_t now = uv_now(w->timer.loop), wait_ms = w->quiet_ms;
+    uint64_t now = uv_now(w->timer.loop), wait_ms = w->opt.quiet_ms;
 
     (void)kinds;
-    if (status != 0 || (name && is_editor_file(name)))
+    if (status != 0 || !matters(f, name))
         return; /* a folder that can no longer be watched was removed, and watch_set takes it up again */
     if (!w->first_ms)
         w->first_ms = now ? now : 1;
-    uint64_t latest = w->first_ms + (uint64_t)w->quiet_ms * MAX_DELAY_FACTOR;
+    uint64_t latest = w->first_ms + (uint64_t)w->opt.quiet_ms * MAX_DELAY_FACTOR;
     if (now + wait_ms > latest)
         wait_ms = latest > now ? latest - now : 0;
     (void)uv_timer_start(&w->timer, on_quiet, wait_ms, 0); /* fails on a closing timer only */
 }
 
-struct watch *watch_new(uv_loop_t *loop, unsigned quiet_ms, void (*on_change)(void *arg), void *arg)
+struct watch *watch_new(uv_loop_t *loop, const struct watch_options *opt)
 {
     struct watch *w = calloc(1, sizeof(*w));
 
     if (!w)
         abort();
-    *w = (struct watch){ .quiet_ms = quiet_ms, .on_change = on_change, .arg = arg };
+    w->opt = *opt;
     (void)uv_timer_init(loop, &w->timer); /* cannot fail */
     w->timer.data = w;
     return w;

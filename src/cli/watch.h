@@ -10,12 +10,21 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+#include <stdbool.h>
 #include <uv.h>
 
 struct watch;
 
-/* `on_change` is called `quiet_ms` after the last change of a burst, and at the latest ten times that after the first. */
-struct watch *watch_new(uv_loop_t *loop, unsigned quiet_ms, void (*on_change)(void *arg), void *arg);
+struct watch_options {
+    unsigned quiet_ms;
+    /* Called `quiet_ms` after the last change of a burst, and at the latest ten times that after the first. */
+    void (*on_change)(void *arg);
+    /* Whether a change of this file or folder counts; `path` lives for the call. NULL: each does. */
+    bool (*matters)(void *arg, const char *path);
+    void *arg;
+};
+
+struct watch *watch_new(uv_loop_t *loop, const struct watch_options *opt);
 /*
  * From now on these folders (absolute; twice is fine) and no others. One that was removed and made again is watched anew.
  * Folders that are not there are passed over. FULL: the system has no more watches to give; *err says how many folders

@@ -81,6 +81,15 @@ test('the guest book', async (t) => {
       (await dev.get('/entries/2', { method: 'DELETE', headers: { 'x-admin-key': 'changed' } })).status === 200);
   });
 
+  await t.test('takes no notice of a log beside its sources', async () => {
+    const from = dev.stdout.length;
+    for (let n = 0; n < 5; n += 1) await writeFile(join(folder, `dev-${n}.log`), 'line\n');
+    await writeFile(join(folder, 'src/unused.ts'), 'export const unused = 1;\n');
+    await dev.get('/?after-the-log');
+    await dev.shows(/after-the-log/, { from });
+    assert.ok(!dev.stdout.slice(from).includes('Reloaded'), dev.said);
+  });
+
   await t.test('goes on with the version before while an edit is broken', async () => {
     const good = await readFile(join(folder, 'src/cleanup.ts'), 'utf8');
     await writeFile(join(folder, 'src/cleanup.ts'), `${good}\nexport const broken = (;\n`);

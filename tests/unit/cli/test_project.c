@@ -314,6 +314,16 @@ static void mistakes_name_the_file_and_the_key(void **state)
     assert_non_null(strstr(err.msg, "vars.N"));
 }
 
+static void the_folder_is_the_real_one(void **state)
+{
+    (void)state;
+    assert_int_equal(system("mkdir real && ln -s real link"), 0);
+    write_text("real/a.js", "");
+    write_text("real/wrangler.json", "{\"main\":\"a.js\"}");
+    assert_int_equal(load_with(&(struct project_options){ .config = "link/wrangler.json" }), STATUS_OK);
+    assert_true(slice_eq(slice_from(project.folder, project.folder.len - 5), SLICE_LIT("/real")));
+}
+
 static void a_file_alone_is_a_project(void **state)
 {
     (void)state;
@@ -336,6 +346,7 @@ int main(void)
         cmocka_unit_test_teardown(a_rule_without_fallthrough_puts_the_defaults_of_its_kind_aside, empty_folder),
         cmocka_unit_test_teardown(mistakes_name_the_file_and_the_key, empty_folder),
         cmocka_unit_test_teardown(a_file_alone_is_a_project, empty_folder),
+        cmocka_unit_test_teardown(the_folder_is_the_real_one, empty_folder),
     };
 
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
