@@ -21,7 +21,8 @@ enum {
     RETIRE_TERM_MS = 30000, /* from SIGTERM, at which workerd ends what other Workers asked of it, to SIGKILL */
     STOP_TERM_MS = 5000,
     LONGEST_LINE = 4 << 20,
-    LAST_WORDS_MAX = 16 * 1024,
+    LAST_WORDS_MAX = 16 * 1024, /* of a start that fails */
+    DYING_WORDS_MAX = 1024,     /* of a process that ran */
     /* V8 reserves address ranges that count as data without being memory. */
     RESERVED_BYTES = 1 << 30,
 };
@@ -228,6 +229,8 @@ static void on_err_line(struct run *run, struct slice line)
 {
     struct instance *in = run->instance;
 
+    if (in->state != INSTANCE_STARTING && in->last_words.len > DYING_WORDS_MAX)
+        buf_clear(&in->last_words);
     if (in->last_words.len + line.len + 1 < LAST_WORDS_MAX) {
         buf_append_slice(&in->last_words, line);
         buf_append_char(&in->last_words, '\n');
@@ -407,6 +410,7 @@ static void become_running(struct instance *in)
     in->state = INSTANCE_RUNNING;
     atomic_store(&in->target->why_down, NULL);
     atomic_store(&in->target->limit_hit_ms, 0);
+    buf_clear(&in->last_words);
     atomic_store(&in->target->state, TARGET_UP);
     if (!in->first_start_over) {
         in->first_start_over = true;
@@ -429,6 +433,19 @@ static void mark_down(struct instance *in)
     atomic_store(&t->state, TARGET_DOWN);
 }
 
+static void log_death(const struct instance *in, const char *how)
+{
+    const char *when = in->backoff_ms ? " in a while" : "";
+    struct slice words = slice_trim(buf_slice(&in->last_words));
+    size_t n = words.len < DYING_WORDS_MAX ? words.len : DYING_WORDS_MAX;
+
+    if (in->death)
+        log_line(LOG_WARN, "Worker %s %s; starting it again%s", in->name, atomic_load(&in->target->why_down), when);
+    else
+        log_line(LOG_WARN, "Worker %s: its process %s; starting it again%s%s%.*s", in->name, how, when,
+                 n ? ". It said last: " : "", (int)n, n ? words.ptr + words.len - n : "");
+}
+
 static void on_ended(struct instance *in, const char *how)
 {
     const struct instance_hooks *hooks = &in->opt.hooks;
@@ -447,8 +464,7 @@ static void on_ended(struct instance *in, const char *how)
         in->backoff_ms = 0;
     mark_down(in);
     atomic_fetch_add(&in->n_restarts, 1);
-    log_line(LOG_WARN, "Worker %s: its process %s; starting it again%s", in->name, how,
-             in->backoff_ms ? " in a while" : "");
+    log_death(in, how);
     if (was_running)
         hooks->on_death(in, in->death ? in->death : "crashed", how);
     wait_and_start(in);

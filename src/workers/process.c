@@ -208,7 +208,7 @@ void process_reap(pid_t pid, char *ret_text, size_t cap)
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (WIFSIGNALED(status))
-        snprintf(ret_text, cap, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        snprintf(ret_text, cap, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
         snprintf(ret_text, cap, "ended with status %d", WEXITSTATUS(status));
 }
