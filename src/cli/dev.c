@@ -17,14 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    DEFAULT_PORT = 8787,
-    GRACE_MS = 2000,
-    LINGER_MS = 1000,
-    DRAIN_MS = 1000,
-
-    ADDRESS_MAX = 300
-};
+enum { DEFAULT_PORT = 8787, ADDRESS_MAX = 300 };
+/* Nobody waits long for what an older version has begun. */
+enum { GRACE_MS = 2000, LINGER_MS = 1000, DRAIN_MS = 1000 };
 
 struct dev_options {
     struct common common;

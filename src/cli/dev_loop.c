@@ -22,6 +22,8 @@
 #include <sys/stat.h>
 
 enum { QUIET_MS = 40, RETRY_MS = 1000 };
+/* The time of a file is that of the last tick of the kernel's clock. */
+enum { CLOCK_TICK_MS = 10 };
 
 struct dev_loop {
     const struct dev_loop_options *opt;
@@ -263,7 +265,7 @@ static bool has_newer_input(const struct edition *e, int64_t since_ms)
 static void start(struct dev_loop *d, struct edition *e)
 {
     watch_project(d, &e->project, &e->bundle);
-    d->changed |= has_newer_input(e, d->begun_wall_ms);
+    d->changed |= has_newer_input(e, d->begun_wall_ms - CLOCK_TICK_MS);
     d->next = e;
     d->working = true;
     d->failed_digest = 0;
