@@ -24,8 +24,8 @@ struct api {
     struct token_cache *token_caches; /* one a loop */
     struct metrics *metrics;
     struct transfers *transfers;
-    struct workers *workers;     /* NULL: this server runs none */
-    struct asset_server *assets; /* never NULL: `dione dev` has assets without the above */
+    struct workers *_Atomic workers; /* NULL: this server runs none, or not yet */
+    struct asset_server *assets;     /* never NULL: `dione dev` has assets without the above */
     /* What workerd sends for the bindings of our own Workers: grants everything. Random, new at each start. */
     char binding_token[TOKEN_LEN + 1];
     struct kv *kv;

@@ -54,7 +54,9 @@ static void print_help(void)
     options_print_help(table);
     printf("\nEnvironment:\n"
            "  DIONE_TOKEN   the token with full rights, 32 characters or more; without it the one in\n"
-           "                DIR/token, made at the first start\n");
+           "                DIR/token, made at the first start\n"
+           "  DIONE_SECRETS_KEY_FILE\n"
+           "                the key that seals Workers' secrets (default DIR/secrets.key, made when needed)\n");
 }
 
 /* What to do next. The token is shown, as whoever reads this may read its file; --quiet keeps it out of logs. */

@@ -223,15 +223,18 @@ static enum status start_workers(struct server *s, struct error *err)
         .arg = s,
         .choose_asset = choose_asset,
     };
+    struct workers *workers;
 
     if (!s->opt.runs_workers || !s->binding_socket[0])
         return STATUS_OK;
     enum status st = runtime_open(&opt, &s->runtime, err);
     if (st == STATUS_OK)
-        st = workers_open(&s->api, s->runtime, &s->api.workers, err);
-    if (st == STATUS_OK)
-        workers_start(s->api.workers);
-    return st;
+        st = workers_open(&s->api, s->runtime, &workers, err);
+    if (st != STATUS_OK)
+        return st;
+    s->api.workers = workers;
+    workers_start(workers);
+    return STATUS_OK;
 }
 
 static enum status start_parts(struct server *s, struct error *err)

@@ -115,6 +115,8 @@ describe('a guest book', () => {
       assert.deepEqual(cron.logs[0].message.slice(0, 1), ['cleaned up']);
     });
     assert.equal((await request(server, name, '/cleanups')).body.length, 1);
+    const late = ok(await script(server, name, 'GET', '/dione/events'));
+    assert.ok(late.some((one) => one.event?.cron === '30 3 * * *'), 'who comes late finds the cron');
   });
 
   test('a tail shows what its filters let through', async () => {

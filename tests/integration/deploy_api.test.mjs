@@ -299,6 +299,17 @@ describe('versions and deployments', () => {
   });
 });
 
+test('uploads that come at once follow each other, and the last one runs', async () => {
+  await Promise.all(Array.from({ length: 6 }, (_, i) => upload(server, 'crowd', { 'i.js': says(`upload ${i}`) }, { compatibility_date: undefined })));
+  const versions = await versionsOf('crowd');
+  assert.deepEqual(versions.map((one) => one.number), [6, 5, 4, 3, 2, 1]);
+  const [latest] = ok(await script(server, 'crowd', 'GET', '/deployments')).deployments;
+  assert.equal(latest.versions[0].version_id, versions[0].id);
+  assert.equal(versions[0].resources.script_runtime.compatibility_date, '2021-11-02');
+  const { text } = await script(server, 'crowd', 'GET');
+  await assertSays(server, 'crowd', /upload \d/.exec(text)[0]);
+});
+
 describe('triggers', () => {
   test('routes and custom domains lead to a Worker, and belong to one', async () => {
     await upload(server, 'routed', { 'i.js': 'export default { fetch: (r) => new Response("routed " + new URL(r.url).pathname) };' });
