@@ -8,17 +8,18 @@
 // request to the server carries several reads, and without load nothing waits. Only what can do no harm is shared: a
 // SELECT outside of sessions, in a Worker whose compatibility date lets promises be settled by another request. The server
 // answers those that are quick (POST /reads); any other, and any that fails, is asked again alone. Texts that proved to be slow
-// neither wait nor let others wait; one that has not yet is waited for PATIENCE_MS, as is a request that was cancelled
-// before it could ask for the others.
+// neither wait nor let others wait; for one that has not yet others wait PATIENCE_MS at most. A request that is cancelled
+// while it asks for others delays them by FLIGHT_MS.
 
 const QUERY = 'http://d1/query?resultsFormat=ROWS_AND_COLUMNS';
 const EXECUTE = 'http://d1/execute?resultsFormat=ROWS_AND_COLUMNS';
 const READS = 'http://d1/reads';
 const SESSION_HEADER = 'x-cf-d1-session-commit-token';
 
-const MAX_SHARED = 32; // reads in one request
+const MAX_SHARED = 64; // reads in one request
 const MAX_SHARED_LENGTH = 8192; // of a read
-const PATIENCE_MS = 20;
+const PATIENCE_MS = 20; // until a read that nobody has taken along asks itself
+const FLIGHT_MS = 250; // and one that was taken along
 const QUICK_MS = 1; // by the server's clock; longer reads leave its loop
 const STRIKES = 3; // slow runs in a row after which a text counts as slow
 const MAX_SLOW = 100; // texts that are remembered
@@ -77,10 +78,14 @@ class Reads {
     const { promise, resolve } = Promise.withResolvers();
     const one = { json, resolve };
     this.#waiting.push(one);
-    const timer = setTimeout(() => {
+    let timer = setTimeout(() => {
       const at = this.#waiting.indexOf(one);
-      if (at >= 0) this.#waiting.splice(at, 1);
-      resolve(at >= 0 ? LEAD : ALONE);
+      if (at < 0) {
+        timer = setTimeout(resolve, FLIGHT_MS, ALONE);
+      } else {
+        this.#waiting.splice(at, 1);
+        resolve(LEAD);
+      }
     }, PATIENCE_MS);
     try {
       return await promise;
