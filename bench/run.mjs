@@ -6,13 +6,14 @@ import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { keyValue, kvWorkloads } from './lib/kv.mjs';
 import { dioneBinary, median, progress, ratio, repo, run } from './lib/measure.mjs';
 import { healthOf, openInProcess, startDione, startFastify, startMiniflare } from './lib/peers.mjs';
 import { besideSlowQuery, commandLine, footprint, importFile, syncTime } from './lib/special.mjs';
 import { bindings, requests as workerRequests } from './lib/workers.mjs';
 import { workloads } from './lib/workloads.mjs';
 
-const specials = ['beside', 'import', 'memory', 'cli', 'workers'];
+const specials = ['beside', 'import', 'memory', 'cli', 'workers', 'kv'];
 const startPeer = { 'in-process': openInProcess, fastify: startFastify, miniflare: startMiniflare };
 const parts = [...Object.keys(workloads), ...specials];
 
@@ -151,6 +152,14 @@ function targets(measured) {
     atMost('resident with 1,000 databases, 10 of them hot', memory.hot_kb, 60 * 1024, megabytes);
     atMost('from exec to ready with 1,000 databases', median(memory.ready_ms), 100, (ms) => `${ms.toFixed(1)} ms`);
   }
+  if (measured.kv) {
+    const againstRedis = (text, part, connections, bound) => {
+      const cell = measured.kv.cells[part].find((one) => one.connections === connections);
+      if (cell) atLeast(text, ratio(list(cell.results.dione, 'rate'), list(cell.results[kvWorkloads[part].peer], 'rate')), bound);
+    };
+    againstRedis('KV get over HTTP, 32 connections, against Redis GET', 'get', 32, 0.8);
+    againstRedis('KV durable put, 64 connections, against Redis SET with appendfsync always', 'put', 64, 1);
+  }
   if (cli) atLeast('d1 execute --local, against wrangler', ratio(cli.wrangler_ms, cli.dione_ms), 50);
   const point = measured.workers?.point.find(({ connections }) => connections === 32)?.results;
   if (point) {
@@ -228,6 +237,10 @@ async function measureAll(scratch, how) {
     }
     for (const peer of [dione, ...others]) await peer.stop();
   }
+  if (wanted('kv')) {
+    progress('KV against Redis');
+    measured.kv = await keyValue(scratch, how);
+  }
   if (wanted('import')) {
     progress('import');
     measured.import = await importFile(scratch, how);
@@ -282,6 +295,10 @@ function printAll(lines, measured, how) {
   }
   for (const [name, cells] of Object.entries(measured.workers ?? {})) {
     printWorkload({ title: `${workerRequests[name].title}, through a Worker` }, cells);
+  }
+  if (measured.kv) {
+    for (const [name, cells] of Object.entries(measured.kv.cells)) printWorkload(kvWorkloads[name], cells);
+    console.log(`redis ${measured.kv.version}; no pipelining on either side`);
   }
   const judged = targets(measured);
   if (judged.length === 0) return judged;

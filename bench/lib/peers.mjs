@@ -19,8 +19,8 @@ export function cleanEnv(more = {}) {
 
 let files = 0;
 /** One run of the load generator; `port` is the server's own unless another is named. */
-export async function runLoad(scratch, server, requests, { connections, seconds, warmup }, port = server.port) {
-  const args = ['--port', port, '--connections', connections, '--seconds', seconds, '--warmup', warmup];
+export async function runLoad(scratch, server, requests, { connections, seconds, warmup, redis = false }, port = server.port) {
+  const args = [...(redis ? ['--redis'] : []), '--port', port, '--connections', connections, '--seconds', seconds, '--warmup', warmup];
   for (const pid of server.pids) args.push('--pid', pid);
   for (const { name, text, keys = [1, 1], weight = 1, expect, minBody = 0 } of requests) {
     const folder = join(scratch, `request-${(files += 1)}`);
