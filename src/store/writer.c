@@ -25,7 +25,7 @@
 #include <stdlib.h>
 
 enum {
-    CHECKPOINT_PAGES = 2000,          /* of WAL: then move it into the file, without waiting for readers */
+    CHECKPOINT_PAGES = 4000,          /* of WAL: then move it into the file, without waiting for readers */
     CHECKPOINT_RESTART_PAGES = 64000, /* 250 MiB: now wait a moment for readers, so that it can start over */
     GROUPS_PER_TURN = 16,             /* then other databases get the thread */
 };
