@@ -18,8 +18,8 @@
 #include <string.h>
 
 enum { DEFAULT_PORT = 8787, ADDRESS_MAX = 300 };
-/* Nobody waits long for what an older version has begun. */
-enum { GRACE_MS = 2000, LINGER_MS = 1000, DRAIN_MS = 1000 };
+/* Somebody sits before it, who will not wait long: for a start, or for what an older version has begun. */
+enum { GRACE_MS = 2000, LINGER_MS = 1000, DRAIN_MS = 1000, START_MS = 15000 };
 
 struct dev_options {
     struct common common;
@@ -185,6 +185,7 @@ static enum status open_runtime(struct dev *d, struct error *err)
         .run_dir = d->run_dir.path,
         .listen = d->listen,
         .listen_option = "--port",
+        .start_timeout_ms = START_MS,
         .linger_ms = LINGER_MS,
         .drain_ms = DRAIN_MS,
         .always_tail = true,

@@ -421,7 +421,7 @@ static void on_signal(uv_signal_t *handle, int number)
     if (d->stopping)
         return;
     d->stopping = true;
-    dev_say("Stopping");
+    dev_say(d->working ? "Stopping when the start under way is over; once more ends it at once" : "Stopping");
     stop_when_idle(d);
 }
 
