@@ -311,6 +311,14 @@ static int on_header_value(llhttp_t *p, const char *at, size_t len)
     return c->head_complete || head_add_value(&c->head, at, len) ? 0 : HPE_USER;
 }
 
+static int on_header_value_complete(llhttp_t *p)
+{
+    struct carrier *c = p->data;
+
+    head_end_value(&c->head);
+    return 0;
+}
+
 static int on_headers_complete(llhttp_t *p)
 {
     struct carrier *c = p->data;
@@ -355,6 +363,7 @@ static const llhttp_settings_t parser_settings = {
     .on_url = on_url,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
     .on_body = on_body,
     .on_message_complete = on_message_complete,

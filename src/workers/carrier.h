@@ -43,6 +43,11 @@ void head_clear(struct head_reader *h);
 bool head_add_start(struct head_reader *h, const char *at, size_t len);
 bool head_add_name(struct head_reader *h, const char *at, size_t len);
 bool head_add_value(struct head_reader *h, const char *at, size_t len);
+/* Also behind an empty value, for which no bytes are reported: what comes next is another name. */
+static inline void head_end_value(struct head_reader *h)
+{
+    h->in_value = true;
+}
 static inline struct slice head_slice(const struct head_reader *h, struct span s)
 {
     return slice_of(h->bytes.ptr + s.at, s.len);

@@ -102,6 +102,14 @@ static void write_answer_head(struct upstream *u)
     buf_append(b, "\r\n", 2);
 }
 
+static int on_header_value_complete(llhttp_t *p)
+{
+    struct upstream *u = p->data;
+
+    head_end_value(&u->head);
+    return 0;
+}
+
 static int on_headers_complete(llhttp_t *p)
 {
     struct upstream *u = p->data;
@@ -150,6 +158,7 @@ static const llhttp_settings_t parser_settings = {
     .on_status = on_status,
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
     .on_body = on_body,
     .on_message_complete = on_message_complete,

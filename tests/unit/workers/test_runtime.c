@@ -248,13 +248,15 @@ static void bodies_stream_both_ways(void **state UNUSED)
 
 static void requests_may_come_in_any_pieces(void **state UNUSED)
 {
-    static const char request[] = "POST /p HTTP/1.1\r\nHost: echo.localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                  "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: t\r\n\r\n"
-                                  "GET /g HTTP/1.1\r\nHost: echo.localhost\r\nConnection: close\r\n\r\n";
+    static const char request[] =
+        "POST /p HTTP/1.1\r\nHost: echo.localhost\r\nX-Empty:\r\nX-Full:  a b \r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: t\r\n\r\n"
+        "GET /g HTTP/1.1\r\nHost: echo.localhost\r\nConnection: close\r\n\r\n";
 
     deploy("echo",
-           "export default { async fetch(request) { return new Response(request.method + ' [' + await request.text()"
-           " + ']') } }");
+           "export default { async fetch(request) { const { method, headers } = request;"
+           " return new Response(method + ' [' + await request.text() + '] ' + headers.get('x-empty') + headers.get('x-full'),"
+           " { headers: { 'x-none': '', 'x-some': 'some' } }) } }");
     for (size_t piece = 1; piece < 40; piece += piece < 4 ? 1 : 9) {
         struct buf answer = { 0 };
         int fd = dial();
@@ -265,7 +267,9 @@ static void requests_may_come_in_any_pieces(void **state UNUSED)
                 test_yield(); /* or the kernel joins them again */
         }
         take_all(fd, &answer);
-        assert_non_null(strstr(answer.ptr, "POST [abcde]"));
+        assert_non_null(strstr(answer.ptr, "POST [abcde] a b"));
+        assert_non_null(strstr(answer.ptr, "x-none: \r\n"));
+        assert_non_null(strstr(answer.ptr, "x-some: some\r\n"));
         assert_non_null(strstr(answer.ptr, "GET []"));
         buf_release(&answer);
     }
