@@ -20,6 +20,8 @@ enum {
     RETIRE_TICK_MS = 100,
     RETIRE_TERM_MS = 30000, /* from SIGTERM, at which workerd ends what other Workers asked of it, to SIGKILL */
     STOP_TERM_MS = 5000,
+    STOP_LINGER_MS = 1000, /* for what is behind the last answers, and for crons, when Dione stops */
+    STOP_DRAIN_MS = 3000,
     LONGEST_LINE = 4 << 20,
     LAST_WORDS_MAX = 16 * 1024, /* of a start that fails */
     DYING_WORDS_MAX = 1024,     /* of a process that ran */
@@ -534,7 +536,10 @@ void instance_stop(struct instance *in)
     if (in->state != INSTANCE_RETIRED)
         return;
     in->kill_after_ms = STOP_TERM_MS;
-    instance_end(in);
+    if (in->opt.linger_ms > STOP_LINGER_MS)
+        in->opt.linger_ms = STOP_LINGER_MS;
+    in->opt.drain_ms = now_ms() - in->retired_ms + STOP_DRAIN_MS;
+    on_retire_tick(&in->timer);
 }
 
 void instance_start(struct instance *in)

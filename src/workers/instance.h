@@ -85,7 +85,7 @@ void instance_retire(struct instance *in);
 /* Retired, and done with its requests; and the end of one that is. */
 bool instance_is_lingering(const struct instance *in);
 void instance_end(struct instance *in);
-/* Ends soon, whatever it does. */
+/* Ends within seconds, whatever it does. */
 void instance_stop(struct instance *in);
 /* Looks at memory and processor time; called a few times a second. */
 void instance_watch(struct instance *in);

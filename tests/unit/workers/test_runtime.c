@@ -63,15 +63,21 @@ static void open_runtime(struct runtime_options opt)
     f.port = atoi(strrchr(runtime_url(f.rt), ':') + 1);
 }
 
-static void close_runtime(void)
+/* After runtime_drain. */
+static void end_loops(void)
 {
     char command[128];
 
-    runtime_drain(f.rt, 1000);
     loops_stop(f.loops, TEST_LOOPS);
     runtime_close(f.rt);
     snprintf(command, sizeof(command), "rm -r %s", f.dir);
     assert_int_equal(system(command), 0);
+}
+
+static void close_runtime(void)
+{
+    runtime_drain(f.rt, 1000);
+    end_loops();
 }
 
 /* A script of one module, written to a file of its own. */
@@ -253,10 +259,11 @@ static void requests_may_come_in_any_pieces(void **state UNUSED)
         "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: t\r\n\r\n"
         "GET /g HTTP/1.1\r\nHost: echo.localhost\r\nConnection: close\r\n\r\n";
 
-    deploy("echo",
-           "export default { async fetch(request) { const { method, headers } = request;"
-           " return new Response(method + ' [' + await request.text() + '] ' + headers.get('x-empty') + headers.get('x-full'),"
-           " { headers: { 'x-none': '', 'x-some': 'some' } }) } }");
+    deploy(
+        "echo",
+        "export default { async fetch(request) { const { method, headers } = request;"
+        " return new Response(method + ' [' + await request.text() + '] ' + headers.get('x-empty') + headers.get('x-full'),"
+        " { headers: { 'x-none': '', 'x-some': 'some' } }) } }");
     for (size_t piece = 1; piece < 40; piece += piece < 4 ? 1 : 9) {
         struct buf answer = { 0 };
         int fd = dial();
@@ -640,6 +647,29 @@ static void a_check_tells_the_handlers_and_leaves_no_worker(void **state UNUSED)
     arena_release(&arena);
 }
 
+static void what_is_behind_an_answer_ends_before_the_runtime_does(void **state UNUSED)
+{
+    struct runtime_tail *tail;
+    struct error err;
+
+    sem_init(&told, 0, 0);
+    n_told = 0;
+    open_runtime((struct runtime_options){ .linger_ms = 30000, .always_tail = true });
+    deploy("behind",
+           "export default { fetch(r, env, ctx) { ctx.waitUntil(scheduler.wait(300).then(() => console.log('done')));"
+           " return new Response('soon') } }");
+    assert_int_equal(runtime_tail_subscribe(f.rt, SLICE_LIT("behind"), SLICE_NONE, on_event, NULL, &tail, &err),
+                     STATUS_OK);
+    CHECK_GET("behind.localhost", "/", "200", "soon");
+    runtime_drain(f.rt, 1000);
+    assert_int_equal(n_told, 1);
+    assert_non_null(strstr(told_events[0].ptr, "done"));
+    runtime_tail_unsubscribe(tail);
+    buf_release(&told_events[0]);
+    sem_destroy(&told);
+    end_loops();
+}
+
 static int open_all(void **state UNUSED)
 {
     open_runtime((struct runtime_options){ 0 });
@@ -680,5 +710,9 @@ int main(void)
         print_message("skipped: workerd is not installed in deps/\n");
         return 0;
     }
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    const struct CMUnitTest own[] = {
+        cmocka_unit_test(what_is_behind_an_answer_ends_before_the_runtime_does),
+    };
+    int failed = cmocka_run_group_tests(tests, open_all, close_all);
+    return failed + cmocka_run_group_tests(own, NULL, NULL);
 }
