@@ -29,25 +29,15 @@ enum status change_apply(struct blocking_call *call, const struct worker *w, con
 {
     struct buf document CLEANUP(buf_release) = { 0 };
     struct slice like = worker_latest(w)->id;
-    char id[UUID_LEN + 1];
 
     document_copy(&document, worker_latest(w)->document, members, n);
     if (document.overflowed)
         return error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
     struct new_version_request r = { .worker = w->name,
-                                     .before = w,
                                      .document = buf_slice(&document),
                                      .like = &like,
                                      .source = call_source(call),
                                      .arena = call->req->arena };
-    enum status st = workers_add_version(workers_of(call), &r, ret, &call->err);
-    if (st != STATUS_OK || !deploy)
-        return st;
-    struct slice made = worker_latest(*ret)->id;
-    st = workers_deploy(workers_of(call), w->name, made, r.source, SLICE_NONE, call->req->arena, id, &call->err);
-    if (st != STATUS_OK) {
-        IGNORE_RESULT(catalog_drop_version(api_of(call->req)->store, w->name, made, NULL)); /* a spare version */
-        version_files_remove(workers_root(workers_of(call)), w->name, made);
-    }
-    return st;
+    return deploy ? workers_add_and_deploy(workers_of(call), &r, ret, &call->err)
+                  : workers_add_version(workers_of(call), &r, ret, &call->err);
 }

@@ -33,26 +33,14 @@ static void write_put_result(struct buf *b, const struct worker *w)
     buf_append_char(b, '}');
 }
 
-/* Stores what was read as a version and makes it the active one. */
 static enum status put_version(struct blocking_call *call, const struct new_version_request *r)
 {
-    struct workers *w = workers_of(call);
     struct worker *worker;
-    char deployment[UUID_LEN + 1];
-    enum status st = workers_add_version(w, r, &worker, &call->err);
+    enum status st = workers_add_and_deploy(workers_of(call), r, &worker, &call->err);
 
-    if (st != STATUS_OK)
-        return st;
-    struct slice id = worker_latest(worker)->id;
-    st = workers_deploy(w, r->worker, id, r->source, SLICE_NONE, r->arena, deployment, &call->err);
-    if (st != STATUS_OK) {
-        struct error dropped;
-        IGNORE_RESULT(catalog_drop_version(api_of(call->req)->store, r->worker, id, &dropped)); /* a spare version */
-        version_files_remove(workers_root(w), r->worker, id);
-        return st;
-    }
-    write_put_result(&call->result, worker);
-    return STATUS_OK;
+    if (st == STATUS_OK)
+        write_put_result(&call->result, worker);
+    return st;
 }
 
 static enum status put_locked(struct blocking_call *call)
@@ -69,7 +57,6 @@ static enum status put_locked(struct blocking_call *call)
     if (st != STATUS_OK)
         return st;
     struct new_version_request r = { .worker = u.worker,
-                                     .before = u.before,
                                      .document = u.document,
                                      .files = u.files,
                                      .n_files = u.n_files,
@@ -121,7 +108,6 @@ static enum status content_locked(struct blocking_call *call)
     for (size_t i = 0; i < ARRAY_LEN(code); i++)
         buf_release(&texts[i]);
     struct new_version_request r = { .worker = u.worker,
-                                     .before = u.before,
                                      .document = buf_slice(&document),
                                      .files = u.files,
                                      .n_files = u.n_files,

@@ -78,7 +78,6 @@ static enum status upload_locked(struct blocking_call *call)
     if (st != STATUS_OK)
         return st;
     struct new_version_request r = { .worker = u.worker,
-                                     .before = u.before,
                                      .document = u.document,
                                      .files = u.files,
                                      .n_files = u.n_files,

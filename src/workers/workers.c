@@ -256,6 +256,27 @@ enum status workers_deploy(struct workers *w, struct slice name, struct slice ve
     return STATUS_OK;
 }
 
+enum status workers_add_and_deploy(struct workers *w, const struct new_version_request *r, struct worker **ret_worker,
+                                   struct error *err)
+{
+    char deployment[UUID_LEN + 1];
+    struct error dropped;
+    enum status st = workers_add_version(w, r, ret_worker, err);
+
+    if (st != STATUS_OK)
+        return st;
+    struct slice id = worker_latest(*ret_worker)->id;
+    st = workers_deploy(w, r->worker, id, r->source, SLICE_NONE, r->arena, deployment, err);
+    if (st == STATUS_OK)
+        return st;
+    if (catalog_drop_version(w->api->store, r->worker, id, &dropped) == STATUS_OK)
+        version_files_remove(w->root, r->worker, id);
+    else
+        log_line(LOG_WARN, "Worker %.*s keeps the version %.*s, which was not deployed: %s", SLICE_FMT(r->worker),
+                 SLICE_FMT(id), dropped.msg);
+    return st;
+}
+
 enum status workers_delete(struct workers *w, struct slice name, struct error *err)
 {
     struct error gone;

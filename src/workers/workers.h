@@ -46,8 +46,7 @@ void workers_unlock(struct workers *w, struct slice name);
 /* A version to be. */
 struct new_version_request {
     struct slice worker;
-    const struct worker *before; /* NULL: a new Worker */
-    struct slice document;       /* JSON, without handlers and startup_ms */
+    struct slice document; /* JSON, without handlers and startup_ms */
     const struct version_file *files;
     size_t n_files;
     const struct slice *like; /* version whose files come along; NULL: none */
@@ -68,6 +67,9 @@ enum status workers_add_version(struct workers *w, const struct new_version_requ
 enum status workers_deploy(struct workers *w, struct slice name, struct slice version_id, struct slice source,
                            struct slice annotations, struct arena *a, char ret_id[UUID_LEN + 1],
                            struct error *err) MUST_CHECK;
+/* Both, one behind the other; a version that cannot be deployed is not kept. */
+enum status workers_add_and_deploy(struct workers *w, const struct new_version_request *v, struct worker **ret_worker,
+                                   struct error *err) MUST_CHECK;
 /* Stops it and removes everything of it. Under the Worker's lock. */
 enum status workers_delete(struct workers *w, struct slice name, struct error *err) MUST_CHECK;
 
