@@ -236,13 +236,56 @@ static bool check_account(struct http_request *req)
     return false;
 }
 
+/* The first segment behind the account, of a path that may have the prefix of Cloudflare's. */
+static struct slice product_of(struct slice path)
+{
+    static const char *const before[] = { "", "accounts" };
+
+    if (slice_starts(path, SLICE_LIT("/client/v4/")))
+        path = slice_from(path, strlen("/client/v4"));
+    for (size_t i = 0; i < ARRAY_LEN(before); i++)
+        if (!slice_eq(slice_cut(&path, '/'), slice_cstr(before[i])))
+            return SLICE_NONE;
+    slice_cut(&path, '/');
+    return slice_cut(&path, '/');
+}
+
+/* Clients look bindings up before they deploy: what Dione has none of is named, instead of a route. */
+static bool lacks_product(struct http_request *req)
+{
+    static const char *const rows[][2] = {
+        { "r2", "R2 buckets" },
+        { "queues", "Queues" },
+        { "workflows", "Workflows" },
+        { "vectorize", "Vectorize indexes" },
+        { "ai", "Workers AI" },
+        { "hyperdrive", "Hyperdrive configurations" },
+        { "pipelines", "Pipelines" },
+        { "secrets_store", "Secrets Store" },
+        { "pages", "Pages projects" },
+        { "containers", "containers" },
+        { "images", "Cloudflare Images" },
+        { "stream", "Cloudflare Stream" },
+    };
+    struct slice product = product_of(req->path);
+
+    for (size_t i = 0; product.len && i < ARRAY_LEN(rows); i++) {
+        if (!slice_eq(product, slice_cstr(rows[i][0])))
+            continue;
+        api_fail(req, STATUS_NOROUTE, "Dione has no %s, so a Worker cannot be bound to any: %.*s", rows[i][1],
+                 SLICE_FMT(req->path));
+        return true;
+    }
+    return false;
+}
+
 bool routes_admit(struct http_request *req)
 {
     if (req->route && (req->route->flags & PUBLIC))
         return true;
     if (req->route && (req->route->flags & UPLOAD_TOKEN))
         return assets_admit(req);
-    return check_token(req) && check_account(req);
+    return check_token(req) && check_account(req) && (req->route || !lacks_product(req));
 }
 
 void routes_fail(struct http_request *req, const struct error *err)

@@ -208,6 +208,15 @@ describe('what is refused', () => {
     await still();
   });
 
+  test('products that clients ask for before they upload', async () => {
+    for (const path of ['/r2/buckets/bucket', '/queues?name=q', '/workflows/w', '/vectorize/v2/indexes', '/hyperdrive/configs']) {
+      refused(await server.account('GET', path), 404, 7003, /^Dione has no /);
+    }
+    refused(await server.account('PUT', '/workflows/w', { json: {} }), 404, 7003, /^Dione has no Workflows/);
+    refused(await server.account('GET', '/r2x'), 404, 7003, /^Could not route/);
+    refused(await server.account('GET', '/r2/buckets', { token: 'wrong'.repeat(8) }), 401, 10000);
+  });
+
   test('a script of 30 MB', async () => {
     const modules = { 'i.js': good, './big.txt': { type: 'text', body: 'x'.repeat(30_000_000) } };
     refused(await tryUpload(server, name, modules), 413, 10027, /exceeded the size limit of 25 MiB/);
