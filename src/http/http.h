@@ -99,7 +99,7 @@ struct slice http_percent_decode(struct arena *a, struct slice s, bool plus);
 bool http_request_keep(struct http_request *req) MUST_CHECK;
 /* The same for the body alone, which is all that most handlers still need later. */
 bool http_request_keep_body(struct http_request *req) MUST_CHECK;
-/* In `begin`: the body goes to the sink; no total limit but `limit` bytes. */
+/* In `begin`: the body goes to the sink; no total limit but `limit` bytes. The head is kept, as http_request_keep does. */
 void http_request_stream(struct http_request *req, const struct http_sink *sink, uint64_t limit);
 /* The Content-Length, or -1 when the body is chunked. In `begin` only: later it counts what is still to come. */
 int64_t http_content_length(const struct http_request *req);

@@ -185,6 +185,36 @@ bool conn_has_body(const llhttp_t *p)
     return (p->flags & F_CHUNKED) || ((p->flags & F_CONTENT_LENGTH) && p->content_length > 0);
 }
 
+/* Copies *s into the arena when it points into the bytes being parsed. */
+static bool keep_slice(struct conn *c, struct slice *s)
+{
+    if (s->ptr < c->lent || s->ptr >= c->lent_end)
+        return true;
+    *s = arena_copy(&c->arena, *s);
+    return s->ptr != NULL;
+}
+
+static bool keep_head(struct conn *c)
+{
+    struct http_request *req = &c->req;
+    bool ok = keep_slice(c, &c->url) && keep_slice(c, &req->path) && keep_slice(c, &req->query);
+
+    for (size_t i = 0; ok && i < req->n_headers; i++)
+        ok = keep_slice(c, &req->headers[i].name) && keep_slice(c, &req->headers[i].value);
+    for (size_t i = 0; ok && i < HTTP_MAX_PARAMS; i++)
+        ok = keep_slice(c, &req->params[i]);
+    return ok;
+}
+
+/* Without the request: it is refused instead. */
+static void drop_sink(struct conn *c)
+{
+    const struct http_sink *sink = TAKE_PTR(c->sink);
+
+    if (sink)
+        sink->on_abort(&c->req);
+}
+
 static int on_headers_complete(llhttp_t *p)
 {
     struct conn *c = p->data;
@@ -202,11 +232,14 @@ static int on_headers_complete(llhttp_t *p)
         if (c->state != CONN_BODY)
             return HPE_PAUSED;
     }
+    /* Even a body that comes whole with its head may be worked on later. */
+    if (c->sink && !keep_head(c)) {
+        drop_sink(c);
+        conn_fail(c, STATUS_NOMEM, "The request needs more memory than a request may use");
+        return HPE_PAUSED;
+    }
     if ((p->flags & F_CONTENT_LENGTH) && p->content_length > c->body_limit) {
-        const struct http_sink *sink = c->sink;
-        c->sink = NULL;
-        if (sink)
-            sink->on_abort(req);
+        drop_sink(c);
         char text[96];
         snprintf(text, sizeof(text), "The request body is larger than the limit of %llu bytes",
                  (unsigned long long)c->body_limit);
@@ -276,40 +309,15 @@ static void dispatch(struct conn *c)
 
 static void parse_failed(struct conn *c, llhttp_errno_t code)
 {
-    const struct http_sink *sink = c->sink;
-
     if (c->state == CONN_IDLE)
         request_begin(c);
-    c->sink = NULL;
-    if (sink)
-        sink->on_abort(&c->req);
+    drop_sink(c);
     if (code == HPE_USER && c->state == CONN_HEAD)
         conn_fail(c, STATUS_HEAD, "The request head is larger than 64 KiB or has more than 64 headers");
     else if (code == HPE_USER)
         conn_fail(c, STATUS_TOOBIG, "The request body is larger than the limit");
     else
         conn_fail(c, STATUS_INVALID, "The request is not valid HTTP/1.1");
-}
-
-/* Copies *s into the arena when it points into the bytes being parsed. */
-static bool keep_slice(struct conn *c, struct slice *s)
-{
-    if (s->ptr < c->lent || s->ptr >= c->lent_end)
-        return true;
-    *s = arena_copy(&c->arena, *s);
-    return s->ptr != NULL;
-}
-
-static bool keep_head(struct conn *c)
-{
-    struct http_request *req = &c->req;
-    bool ok = keep_slice(c, &c->url) && keep_slice(c, &req->path) && keep_slice(c, &req->query);
-
-    for (size_t i = 0; ok && i < req->n_headers; i++)
-        ok = keep_slice(c, &req->headers[i].name) && keep_slice(c, &req->headers[i].value);
-    for (size_t i = 0; ok && i < HTTP_MAX_PARAMS; i++)
-        ok = keep_slice(c, &req->params[i]);
-    return ok;
 }
 
 bool http_request_keep(struct http_request *req)
