@@ -196,7 +196,7 @@ static enum status take_put(struct kv_call *call)
 
 static void put(struct kv_call *call)
 {
-    if (take_put(call) != STATUS_OK)
+    if (call_keep_body(call) != STATUS_OK || take_put(call) != STATUS_OK)
         end(call);
     else
         call_write(call, written);

@@ -45,6 +45,16 @@ void call_end(struct kv_call *call)
     kv_namespace_unref(TAKE_PTR(call->ns));
 }
 
+enum status call_keep_body(struct kv_call *call)
+{
+    if (call->spool || call->body.len <= KV_SMALL_MAX)
+        return STATUS_OK;
+    if (!http_request_keep_body(call->req))
+        return error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
+    call->body = call->req->body;
+    return STATUS_OK;
+}
+
 void call_spool(struct http_request *req, uint64_t keep_bytes, void (*whole)(struct http_request *req, struct spool *s),
                 void (*failed)(struct http_request *req, const struct error *err))
 {

@@ -37,6 +37,8 @@ struct kv_call *call_new(struct http_request *req, struct kv_namespace *ns) MUST
 /* Gives back what the call holds; its arena stays until the answer. */
 void call_end(struct kv_call *call);
 
+/* Keeps a body that came in memory, if it may hold a value that a write does not copy at once. */
+enum status call_keep_body(struct kv_call *call) MUST_CHECK;
 /* In a route's `begin`: the body goes to disk; see spool.h. */
 void call_spool(struct http_request *req, uint64_t keep_bytes, void (*whole)(struct http_request *req, struct spool *s),
                 void (*failed)(struct http_request *req, const struct error *err));

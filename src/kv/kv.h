@@ -111,6 +111,7 @@ enum kv_condition { KV_ALWAYS, KV_IF_VERSION, KV_IF_PRESENT, KV_IF_ABSENT };
 struct kv_write {
     struct kv_namespace *ns; /* a reference of the caller's that outlives the request */
     enum kv_write_kind kind;
+    /* The key, and a value above KV_SMALL_MAX with its metadata, must outlive the request; smaller ones are copied. */
     struct kv_put put; /* PUT: all but the version. ADD, DELETE: the key; ADD: expires_ms when sets_expiry */
     enum kv_condition condition;
     uint64_t if_version;

@@ -211,7 +211,7 @@ void kv_rest_put(struct http_request *req)
 
     if (!call)
         return;
-    if (take_options(call) != STATUS_OK || take_value(call) != STATUS_OK) {
+    if (take_options(call) != STATUS_OK || call_keep_body(call) != STATUS_OK || take_value(call) != STATUS_OK) {
         rest_end(call, "put");
         return;
     }

@@ -105,24 +105,29 @@ static void write_done(struct sql_request *run)
 }
 
 /* What the map will hold; the statement binds its bytes, so they are copied once. */
-static void keep_copy(struct kv_write *w)
+static enum status keep_copy(struct kv_write *w)
 {
     if (w->kind != KV_PUT || w->put.value.len > KV_SMALL_MAX)
-        return;
+        return STATUS_OK;
     w->cached = kv_value_copy(w->put.value, w->put.metadata);
     if (!w->cached)
-        return; /* the map goes without */
+        return error_set(w->run.err, STATUS_NOMEM, 0, "out of memory");
     w->cached->expires_ms = w->put.expires_ms;
     w->put.value = kv_value_bytes(w->cached);
     if (w->put.metadata.len)
         w->put.metadata = kv_value_metadata(w->cached);
+    return STATUS_OK;
 }
 
 void kv_write_start(struct kv_write *w)
 {
     bool large = w->kind == KV_PUT && w->put.value.len > KV_SMALL_MAX;
 
-    keep_copy(w);
+    w->run.status = keep_copy(w);
+    if (w->run.status != STATUS_OK) {
+        write_done(&w->run);
+        return;
+    }
     w->run.db = w->ns->db;
     w->run.fn = write_key;
     w->run.fn_writes = true;

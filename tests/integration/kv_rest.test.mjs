@@ -4,12 +4,31 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { ok, refused, scope, startServer, uniqueName, until } from '../lib/server.mjs';
+import { openSocket } from '../lib/socket.mjs';
 import { Namespace, VALUE_MAX, namespaces, patterned } from '../lib/kv.mjs';
 
 const file = scope();
 let server;
 before(async () => { server = await startServer(file); });
 const now = () => Math.floor(Date.now() / 1000);
+
+describe('a pipelined put', () => {
+  // Bytes that wait behind a request that is worked on are taken from a buffer that is gone right after.
+  for (const size of [70_000, 110_000, 140_000]) {
+    test(`of ${size} bytes is stored as it came`, async () => {
+      const ns = await Namespace.make(server);
+      const socket = await openSocket(file, server);
+      const put = (key, value, query = '') => Buffer.concat([Buffer.from(`PUT /accounts/local${ns.path}/values/${key}${query} HTTP/1.1\r\n` +
+        `Host: x\r\nAuthorization: Bearer ${server.token}\r\nContent-Length: ${value.length}\r\n\r\n`), value]);
+      const value = patterned(size);
+      await socket.send(Buffer.concat([put('first', Buffer.from('x')), put('second', value, '?expiration_ttl=100')]));
+      for (let i = 0; i < 2; i += 1) assert.equal((await socket.answer()).status, 200);
+      assert.ok((await ns.get('second')).equals(value));
+      assert.ok((await ns.keys('?prefix=second')).keys[0].expiration > now());
+      socket.end();
+    });
+  }
+});
 
 describe('namespaces', () => {
   test('are created, got, renamed and deleted', async () => {
