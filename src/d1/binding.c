@@ -11,7 +11,11 @@
 
 #include <stdatomic.h>
 
-enum { BOOKMARK_LOOK_MS = 10, SHARED_MAX_BYTES = 1 << 20 };
+enum {
+    BOOKMARK_LOOK_MS = 10,
+    SHARED_MAX_BYTES = 1 << 20,      /* of the answers to reads that share a request */
+    SHARED_MAX_NS = 4 * 1000 * 1000, /* that they may take together, since the loop serves others too */
+};
 
 /* Lives in the request's arena. */
 struct call {
@@ -246,6 +250,8 @@ static void run_shared(struct call *c)
     struct http_request *req = c->req;
     struct sql_request r = { .db = c->run.db, .n = 1, .format = SQL_ARRAYS, .one_result = true, .loop = req->loop };
 
+    int64_t until = clock_mono_ns() + SHARED_MAX_NS;
+
     r.err = &c->err;
     buf_append_char(&r.out, '[');
     for (size_t i = 0; i < c->run.n; i++) {
@@ -254,7 +260,7 @@ static void run_shared(struct call *c)
         if (i)
             buf_append_char(&r.out, ',');
         r.out.limit = SHARED_MAX_BYTES;
-        bool told = store_try_read(&r);
+        bool told = clock_mono_ns() < until && store_try_read(&r);
         r.out.limit = 0;
         if (!told)
             buf_append_cstr(&r.out, "{\"success\":false}");
