@@ -2,14 +2,15 @@
  * document.h - the document of a version (catalog.h), from it to what the runtime takes and to what clients are shown.
  *
  *     {"format":"modules" | "service-worker" | "assets", "main":"index.js",
- *      "modules":[{"name":"index.js","type":"application/javascript+module","file":"0","size":120}, ...],
+ *      "modules":[{"name":"index.js","type":"application/javascript+module","file":"5f1d...","size":120}, ...],
  *      "bindings":[{"name":"DB","type":"d1","id":"..."}, {"name":"S","type":"secret_text","sealed":"..."},
- *                  {"name":"LOGO","type":"data_blob","part":"LOGO","file":"1"}, ...],
+ *                  {"name":"LOGO","type":"data_blob","part":"LOGO","file":"0ac3..."}, ...],
  *      "compatibility_date":"2026-01-01","compatibility_flags":[],"usage_model":"standard","limits":{...},"placement":{...},
  *      "annotations":{...},"handlers":["fetch"],"etag":"...","startup_ms":12,
  *      "assets":{"count":3,"config":{...}}}
  *
- * The first module is the main one. "file" names a file in the version's folder; the manifest of its assets lies there too.
+ * The first module is the main one. "file" names a file in the version's folder, by the SHA-256 of its bytes; the manifest of
+ * its assets lies there too.
  */
 #ifndef DIONE_WORKERS_DOCUMENT_H
 #define DIONE_WORKERS_DOCUMENT_H

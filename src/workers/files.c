@@ -196,16 +196,24 @@ static enum status link_files(const char *from, const char *to, struct error *er
     return STATUS_OK;
 }
 
-static enum status fill_folder(const char *folder, const struct version_file *files, size_t n, const char *like,
-                               struct error *err)
+static enum status add_file(const char *parent, const char *folder, const struct version_file *f, struct error *err)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], source[PATH_BYTES];
+
+    path_of(path, "%s/%.*s", folder, SLICE_FMT(f->name));
+    if (!f->version.ptr)
+        return write_synced(path, f->bytes, err);
+    path_of(source, "%s/%.*s/%.*s", parent, SLICE_FMT(f->version), SLICE_FMT(f->name));
+    return link(source, path) == 0 || errno == EEXIST ? STATUS_OK : error_errno(err, errno, "cannot link %s", source);
+}
+
+static enum status fill_folder(const char *parent, const char *folder, const struct version_file *files, size_t n,
+                               const char *like, struct error *err)
+{
     enum status st = STATUS_OK;
 
-    for (size_t i = 0; st == STATUS_OK && i < n; i++) {
-        path_of(path, "%s/%.*s", folder, SLICE_FMT(files[i].name));
-        st = write_synced(path, files[i].bytes, err);
-    }
+    for (size_t i = 0; st == STATUS_OK && i < n; i++)
+        st = add_file(parent, folder, &files[i], err);
     if (st == STATUS_OK && like)
         st = link_files(like, folder, err);
     return st == STATUS_OK ? worker_folder_sync(folder, err) : st;
@@ -225,7 +233,7 @@ enum status version_files_write(const char *root, struct slice worker, struct sl
     if (st == STATUS_OK)
         st = worker_folder_make(folder, err);
     if (st == STATUS_OK)
-        st = fill_folder(folder, files, n, like ? source : NULL, err);
+        st = fill_folder(parent, folder, files, n, like ? source : NULL, err);
     if (st == STATUS_OK && rename(folder, final) != 0)
         st = error_errno(err, errno, "cannot create %s", final);
     if (st == STATUS_OK)

@@ -15,6 +15,7 @@
 struct version_file {
     struct slice name; /* ours: no '/' */
     struct slice bytes;
+    struct slice version; /* instead of bytes: a version of the Worker that has the file, which is linked */
 };
 
 /*

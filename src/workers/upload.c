@@ -1,7 +1,8 @@
 /*
  * upload.c - see upload.h.
  *
- * Module names never become file names: files are numbered. Source maps are dropped: nothing reads them here.
+ * Module names never become file names: a file is named by the SHA-256 of its bytes, so that one which a later version
+ * takes over meets no other of its name. Source maps are dropped: nothing reads them here.
  */
 #include "workers/upload.h"
 
@@ -63,7 +64,7 @@ static enum status add_module(struct maker *m, const struct multipart_part *part
 {
     struct slice type = bare_type(part->content_type);
     enum module_kind kind;
-    char number[16];
+    char hash[SHA256_HEX_LEN + 1];
 
     if (slice_starts_nocase(type, SLICE_LIT("text/x-python")))
         return error_set(err, STATUS_SCRIPT, 0,
@@ -87,8 +88,8 @@ static enum status add_module(struct maker *m, const struct multipart_part *part
             UPLOAD_MODULES_MAX_BYTES >> 20);
     struct module *to = &m->modules[m->n];
     *to = (struct module){ .part = part, .type = type };
-    snprintf(number, sizeof(number), "%zu", m->n);
-    to->file = arena_copy(m->u->arena, slice_cstr(number));
+    sha256_hex(part->body, hash);
+    to->file = arena_copy(m->u->arena, slice_cstr(hash));
     m->n++;
     return to->file.ptr ? STATUS_OK : no_memory(err);
 }
@@ -161,7 +162,7 @@ static enum status gather_files(struct maker *m, struct error *err)
     if (!u->files)
         return no_memory(err);
     for (size_t i = 0; i < m->n; i++)
-        u->files[u->n_files++] = (struct version_file){ m->modules[i].file, m->modules[i].part->body };
+        u->files[u->n_files++] = (struct version_file){ .name = m->modules[i].file, .bytes = m->modules[i].part->body };
     return STATUS_OK;
 }
 
@@ -193,9 +194,8 @@ static void write_etag(struct buf *b, const struct maker *m)
     char hex[SHA256_HEX_LEN + 1];
 
     for (size_t i = 0; i < m->n; i++) {
-        sha256_hex(m->modules[i].part->body, hex);
         buf_append_slice(&digests, m->modules[i].part->name);
-        buf_append_cstr(&digests, hex);
+        buf_append_slice(&digests, m->modules[i].file);
     }
     sha256_hex(buf_slice(&digests), hex);
     buf_printf(b, "\"%s\"", hex);
@@ -314,7 +314,7 @@ static enum status write_assets(struct buf *b, struct maker *m, struct error *er
         st = error_set(err, STATUS_SCRIPT, 0, "`assets` needs the `jwt` of a finished upload");
     if (st != STATUS_OK)
         return st;
-    m->u->files[m->u->n_files++] = (struct version_file){ SLICE_LIT("assets.json"), manifest };
+    m->u->files[m->u->n_files++] = (struct version_file){ .name = SLICE_LIT("assets.json"), .bytes = manifest };
     if (!config && keep)
         config = kept_config(m);
     buf_append_cstr(b, ",\"assets\":{\"config\":");

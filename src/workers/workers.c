@@ -103,23 +103,18 @@ static enum status spec_of(struct workers *w, const struct worker *worker, const
 }
 
 /* Runs it aside; the document gets what came to light. */
-static enum status try_version(struct workers *w, const struct new_version_request *r, struct slice id,
-                               struct buf *ret_document, struct error *err)
+static enum status try_version(struct workers *w, const struct new_version_request *r, const struct json *document,
+                               struct slice id, struct buf *ret_document, struct error *err)
 {
     struct worker unborn = { .name = r->worker };
-    struct version v = { .id = id, .created_ms = clock_wall_ms() };
+    struct version v = { .id = id, .created_ms = clock_wall_ms(), .document = document };
     struct worker_spec spec;
     struct asset_site *site = NULL;
-    struct json *document;
     struct slice handlers = SLICE_LIT("[]");
     char startup[24];
     int64_t began_ns = clock_mono_ns();
-    enum status st = json_parse(r->document, JSON_STRICT, r->arena, &document, err);
+    enum status st = spec_of(w, &unborn, &v, r->arena, &spec, err);
 
-    if (st != STATUS_OK)
-        return st;
-    v.document = document;
-    st = spec_of(w, &unborn, &v, r->arena, &spec, err);
     if (st == STATUS_OK)
         st = as_script_error(worker_spec_check(&spec, err), err);
     if (st == STATUS_OK && spec.assets_id.ptr)
@@ -135,9 +130,52 @@ static enum status try_version(struct workers *w, const struct new_version_reque
     return ret_document->overflowed ? error_set(err, STATUS_NOMEM, 0, "out of memory") : STATUS_OK;
 }
 
+/* The newest version with a binding to this file; absent: there is none. */
+static struct slice holder_of(const struct worker *worker, struct slice file)
+{
+    for (size_t i = 0; i < worker->n_versions; i++) {
+        const struct json *list = json_get(worker->versions[i].document, "bindings");
+        for (const struct json *b = list ? list->child : NULL; b; b = b->next)
+            if (slice_eq(json_get_text(b, "file"), file))
+                return worker->versions[i].id;
+    }
+    return SLICE_NONE;
+}
+
+/* The files of the request, and those that its bindings have taken over from versions before. */
+static enum status gather_files(struct workers *w, const struct new_version_request *r, const struct json *document,
+                                struct version_file **ret, size_t *ret_n, struct error *err)
+{
+    const struct json *list = json_get(document, "bindings");
+    size_t n = r->n_files;
+    struct worker *worker = NULL;
+    enum status st = catalog_find(w->api->store, r->worker, r->arena, &worker, err);
+    if (st != STATUS_OK && st != STATUS_WORKER) /* a new one has nothing to take over */
+        return st;
+    struct version_file *files = arena_zalloc(r->arena, (n + (list ? list->n : 0) + 1) * sizeof(*files));
+
+    if (!files)
+        return error_set(err, STATUS_NOMEM, 0, "out of memory");
+    if (n)
+        memcpy(files, r->files, n * sizeof(*files));
+    for (const struct json *b = list ? list->child : NULL; b; b = b->next) {
+        struct slice file = json_get_text(b, "file"), version = SLICE_NONE;
+        if (worker && file.len)
+            version = holder_of(worker, file);
+        if (version.ptr)
+            files[n++] = (struct version_file){ .name = file, .version = version };
+    }
+    *ret = files;
+    *ret_n = n;
+    return STATUS_OK;
+}
+
 enum status workers_add_version(struct workers *w, const struct new_version_request *r, struct worker **ret_worker,
                                 struct error *err)
 {
+    struct version_file *files;
+    struct json *parsed;
+    size_t n_files;
     struct buf document CLEANUP(buf_release) = { 0 };
     char text[UUID_LEN + 1];
     struct slice id = { text, UUID_LEN };
@@ -150,10 +188,14 @@ enum status workers_add_version(struct workers *w, const struct new_version_requ
             "with a letter or digit at both ends",
             r->worker.len > 100 ? 100 : (int)r->worker.len, r->worker.ptr);
     uuid_new(text);
-    enum status st = version_files_write(w->root, r->worker, id, r->files, r->n_files, r->like, err);
+    enum status st = json_parse(r->document, JSON_STRICT, r->arena, &parsed, err);
+    if (st == STATUS_OK)
+        st = gather_files(w, r, parsed, &files, &n_files, err);
+    if (st == STATUS_OK)
+        st = version_files_write(w->root, r->worker, id, files, n_files, r->like, err);
     if (st != STATUS_OK)
         return st;
-    st = try_version(w, r, id, &document, err);
+    st = try_version(w, r, parsed, id, &document, err);
     if (st == STATUS_OK)
         st = catalog_add_version(w->api->store, r->worker, id, r->source, buf_slice(&document), clock_wall_ms(),
                                  &number, err);

@@ -134,6 +134,25 @@ describe('bindings', () => {
   });
 });
 
+test('a blob that is inherited stays what it was, whatever else is uploaded', async () => {
+  const code = 'export default { fetch: (r, e) => new Response(`${e.T} ${e.U}`) };';
+  const blob = { name: 'T', type: 'text_blob', part: 'blob' };
+  await upload(server, 'blobs', { 'i.js': code, blob: { type: 'text', body: 'the blob' } }, { bindings: [blob] });
+  const [{ id: first }] = await versionsOf('blobs');
+  const other = { 'i.js': `import t from './x.txt'; ${code}`, './x.txt': { type: 'text', body: 'another file' } };
+  await upload(server, 'blobs', other, { bindings: [{ name: 'T', type: 'inherit' }] });
+  await assertSays(server, 'blobs', 'the blob undefined');
+  await upload(server, 'blobs', other, { keep_bindings: ['text_blob'] });
+  await assertSays(server, 'blobs', 'the blob undefined');
+  ok(await script(server, 'blobs', 'PUT', '/content', { body: form({ 'j.js': code, './y.txt': { type: 'text', body: 'a third' } }) }));
+  await assertSays(server, 'blobs', 'the blob undefined');
+  await upload(server, 'blobs', { 'i.js': code });
+  await assertSays(server, 'blobs', 'undefined undefined');
+  ok(await script(server, 'blobs', 'PATCH', '/settings', { json: { bindings: [
+    { name: 'U', type: 'inherit', old_name: 'T', version_id: first }] } }));
+  await assertSays(server, 'blobs', 'undefined the blob');
+});
+
 describe('what is refused', () => {
   const good = says('still here');
   const name = 'steady';
