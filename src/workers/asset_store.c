@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "store/control_sql.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,14 +59,27 @@ static enum status run_statement(sqlite3 *db, void *arg, struct error *err)
     return st;
 }
 
-static enum status create_tables(sqlite3 *db, void *arg, struct error *err)
+static enum status forget_old_sessions(sqlite3 *db, struct error *err)
 {
-    struct statement old = { .sql = "DELETE FROM worker_asset_sessions WHERE created_ms < ?1",
-                             .number = clock_wall_ms() - ASSET_SESSION_S * 1000LL };
+    struct statement s = { .sql = "DELETE FROM worker_asset_sessions WHERE created_ms < ?1",
+                           .number = clock_wall_ms() - ASSET_SESSION_S * 1000LL };
+
+    return run_statement(db, &s, err);
+}
+
+/* Folders without a Worker and without a session go at start (workers.c); their rows go here. */
+static enum status create_tables(sqlite3 *db, void *arg UNUSED, struct error *err)
+{
     enum status st = control_exec(db, schema, err);
 
-    (void)arg;
-    return st == STATUS_OK ? run_statement(db, &old, err) : st;
+    if (st == STATUS_OK)
+        st = forget_old_sessions(db, err);
+    if (st == STATUS_OK)
+        st = control_exec(db,
+                          "DELETE FROM worker_assets WHERE worker NOT IN (SELECT name FROM workers)"
+                          " AND worker NOT IN (SELECT worker FROM worker_asset_sessions)",
+                          err);
+    return st;
 }
 
 enum status asset_store_open(struct workers *w, struct error *err)
@@ -84,7 +97,7 @@ bool asset_store_expects(struct workers *w, struct slice worker)
     return store_control(workers_store(w), run_statement, &s, NULL) != STATUS_OK || s.n_rows > 0;
 }
 
-enum status asset_store_forget(struct workers *w, struct slice worker, struct error *err)
+enum status asset_store_forget(sqlite3 *db, struct slice worker, struct error *err)
 {
     struct statement files = { .sql = "DELETE FROM worker_assets WHERE worker = ?1",
                                .texts = { worker },
@@ -92,9 +105,9 @@ enum status asset_store_forget(struct workers *w, struct slice worker, struct er
     struct statement sessions = { .sql = "DELETE FROM worker_asset_sessions WHERE worker = ?1",
                                   .texts = { worker },
                                   .n_texts = 1 };
-    enum status st = store_control(workers_store(w), run_statement, &files, err);
+    enum status st = run_statement(db, &files, err);
 
-    return st == STATUS_OK ? store_control(workers_store(w), run_statement, &sessions, err) : st;
+    return st == STATUS_OK ? run_statement(db, &sessions, err) : st;
 }
 
 /* What is stored, by hash. */
@@ -146,6 +159,28 @@ static enum status load_stored(struct workers *w, struct slice worker, struct ar
     *ret = (struct stored_list){ .a = a };
     enum status st = store_control(workers_store(w), run_statement, &s, err);
     return st == STATUS_OK && ret->failed ? no_memory(err) : st;
+}
+
+/* Those whose file is there. A row without one (a backup put back in part) would keep its file from being uploaded again. */
+static enum status load_present(struct workers *w, struct slice worker, struct arena *a, struct stored_list *ret,
+                                struct error *err)
+{
+    struct buf path CLEANUP(buf_release) = { 0 };
+    size_t kept = 0;
+    enum status st = load_stored(w, worker, a, ret, err);
+
+    for (size_t i = 0; st == STATUS_OK && i < ret->n; i++) {
+        buf_clear(&path);
+        buf_printf(&path, "%s/%.*s/assets/%.*s", workers_root(w), SLICE_FMT(worker), SLICE_FMT(ret->files[i].hash));
+        if (path.overflowed)
+            return no_memory(err);
+        if (access(path.ptr, R_OK) == 0)
+            ret->files[kept++] = ret->files[i];
+        else if (errno != ENOENT)
+            st = error_errno(err, errno, "cannot read %s", path.ptr);
+    }
+    ret->n = st == STATUS_OK ? kept : 0;
+    return st;
 }
 
 static int by_hash(const void *a, const void *b)
@@ -311,8 +346,15 @@ static void write_buckets(struct buf *b, const struct stored_list *wanted, const
     buf_append_cstr(b, *ret_n ? "]]" : "]");
 }
 
-static enum status insert_session(struct workers *w, struct slice id, struct slice worker, const struct json *manifest,
-                                  struct error *err)
+static enum status insert_session(sqlite3 *db, void *arg, struct error *err)
+{
+    enum status st = forget_old_sessions(db, err);
+
+    return st == STATUS_OK ? run_statement(db, arg, err) : st;
+}
+
+static enum status add_session(struct workers *w, struct slice id, struct slice worker, const struct json *manifest,
+                               struct error *err)
 {
     struct buf text CLEANUP(buf_release) = { 0 };
 
@@ -322,10 +364,7 @@ static enum status insert_session(struct workers *w, struct slice id, struct sli
                            .texts = { id, worker, buf_slice(&text) },
                            .n_texts = 3,
                            .number = clock_wall_ms() };
-    struct statement old = { .sql = "DELETE FROM worker_asset_sessions WHERE created_ms < ?1",
-                             .number = clock_wall_ms() - ASSET_SESSION_S * 1000LL };
-    enum status st = store_control(workers_store(w), run_statement, &old, err);
-    return st == STATUS_OK ? store_control(workers_store(w), run_statement, &s, err) : st;
+    return text.overflowed ? no_memory(err) : store_control(workers_store(w), insert_session, &s, err);
 }
 
 enum status asset_session_begin(struct workers *w, struct slice worker, const struct json *manifest, struct arena *a,
@@ -340,11 +379,11 @@ enum status asset_session_begin(struct workers *w, struct slice worker, const st
     if (st == STATUS_OK)
         st = distinct_files(manifest, a, &wanted, err);
     if (st == STATUS_OK)
-        st = load_stored(w, worker, a, &stored, err);
+        st = load_present(w, worker, a, &stored, err);
     if (st != STATUS_OK)
         return st;
     uuid_new(id);
-    st = insert_session(w, slice_of(id, UUID_LEN), worker, manifest, err);
+    st = add_session(w, slice_of(id, UUID_LEN), worker, manifest, err);
     if (st != STATUS_OK)
         return st;
     write_buckets(&buckets, &wanted, &stored, &missing);
@@ -539,7 +578,7 @@ enum status asset_manifest_from_token(struct workers *w, struct slice worker, st
         return error_set(err, STATUS_SCRIPT, 0,
                          "`assets.jwt` is not the token of a finished upload of this Worker's assets");
     if (st == STATUS_OK)
-        st = load_stored(w, worker, a, &stored, err);
+        st = load_present(w, worker, a, &stored, err);
     if (st == STATUS_OK)
         st = write_manifest(&text, s.manifest, &stored, err);
     if (st != STATUS_OK)

@@ -21,7 +21,7 @@ enum {
     ASSET_SESSION_S = 3600,
 };
 
-/* Makes the tables and forgets old sessions. */
+/* Makes the tables (after the catalog's) and forgets old sessions. */
 enum status asset_store_open(struct workers *w, struct error *err) MUST_CHECK;
 /* Whether a session of this Worker is open: its files wait for a deploy. */
 bool asset_store_expects(struct workers *w, struct slice worker);
@@ -58,7 +58,7 @@ enum status asset_site_of_version(struct workers *w, const struct worker *worker
                                   struct arena *a, struct asset_site **ret, struct error *err) MUST_CHECK;
 /* Removes files that no version and no open session of the Worker needs. */
 void asset_store_collect(struct workers *w, struct slice worker);
-/* Forgets a Worker that goes: rows; its folder is somebody else's. */
-enum status asset_store_forget(struct workers *w, struct slice worker, struct error *err) MUST_CHECK;
+/* Forgets a Worker that goes: rows; its folder is somebody else's. For a function that store_control runs. */
+enum status asset_store_forget(struct sqlite3 *db, struct slice worker, struct error *err) MUST_CHECK;
 
 #endif

@@ -519,24 +519,18 @@ enum status catalog_prune(struct store *s, struct slice name, struct arena *a, s
     return st;
 }
 
-static enum status delete_worker(sqlite3 *db, void *arg, struct error *err)
+enum status catalog_delete(sqlite3 *db, struct slice name, struct error *err)
 {
     static const char *const statements[] = {
         "DELETE FROM worker_versions WHERE worker = ?1", "DELETE FROM worker_deployments WHERE worker = ?1",
         "DELETE FROM worker_routes WHERE worker = ?1",   "DELETE FROM worker_crons WHERE worker = ?1",
         "DELETE FROM workers WHERE name = ?1",
     };
-    const struct slice *name = arg;
     enum status st = STATUS_OK;
 
     for (size_t i = 0; st == STATUS_OK && i < ARRAY_LEN(statements); i++)
-        st = run_with(db, statements[i], *name, err);
+        st = run_with(db, statements[i], name, err);
     return st;
-}
-
-enum status catalog_delete(struct store *s, struct slice name, struct error *err)
-{
-    return store_control(s, delete_worker, &name, err);
 }
 
 /* ---- settings and triggers ---- */

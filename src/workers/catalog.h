@@ -96,7 +96,8 @@ enum status catalog_drop_deployment(struct store *s, struct slice id, struct err
 /* Forgets versions beyond those that are kept, with their deployments; their ids, for the files, are in *ret. */
 enum status catalog_prune(struct store *s, struct slice name, struct arena *a, struct slice **ret, size_t *ret_n,
                           struct error *err) MUST_CHECK;
-enum status catalog_delete(struct store *s, struct slice name, struct error *err) MUST_CHECK;
+/* Everything of the Worker. For a function that store_control runs. */
+enum status catalog_delete(struct sqlite3 *db, struct slice name, struct error *err) MUST_CHECK;
 
 enum status catalog_set_settings(struct store *s, struct slice name, struct slice json, struct error *err) MUST_CHECK;
 enum status catalog_set_host(struct store *s, struct slice name, bool enabled, bool previews,

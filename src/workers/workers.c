@@ -319,6 +319,15 @@ enum status workers_add_and_deploy(struct workers *w, const struct new_version_r
     return st;
 }
 
+/* Rows of both kinds at once: assets without a Worker would be taken for uploaded ones. */
+static enum status forget_worker(struct sqlite3 *db, void *arg, struct error *err)
+{
+    const struct slice *name = arg;
+    enum status st = catalog_delete(db, *name, err);
+
+    return st == STATUS_OK ? asset_store_forget(db, *name, err) : st;
+}
+
 enum status workers_delete(struct workers *w, struct slice name, struct error *err)
 {
     struct error gone;
@@ -328,9 +337,7 @@ enum status workers_delete(struct workers *w, struct slice name, struct error *e
     arena_init(&arena, SPEC_BYTES);
     enum status st = catalog_find(w->api->store, name, &arena, &worker, err);
     if (st == STATUS_OK)
-        st = catalog_delete(w->api->store, name, err);
-    if (st == STATUS_OK)
-        st = asset_store_forget(w, name, err);
+        st = store_control(w->api->store, forget_worker, &name, err);
     for (size_t i = 0; st == STATUS_OK && i < worker->n_versions; i++)
         asset_server_drop(w->api->assets, worker->versions[i].id);
     arena_release(&arena);

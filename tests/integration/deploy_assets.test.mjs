@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { wranglerProject } from '../lib/clients.mjs';
@@ -197,5 +197,21 @@ describe('an upload', () => {
     assert.throws(() => readdirSync(folder), { code: 'ENOENT' });
     await deploySite('swept', {}, { files: { '/only-first.txt': 'only in the first version' } });
     await expect('swept', { '/only-first.txt': [200, 'only in the first version'] });
+  });
+  test('of a Worker that never came is asked for again once its files are gone', async () => {
+    const { DatabaseSync } = await import('node:sqlite');
+    await uploadAssets('given-up', { '/a.txt': 'never deployed' });
+    await server.stop();
+    const control = new DatabaseSync(join(server.data, 'control.db'));
+    control.exec("UPDATE worker_asset_sessions SET created_ms = 0 WHERE worker = 'given-up'"); // as if an hour had passed
+    control.close();
+    await server.start();
+    assert.throws(() => readdirSync(join(server.data, 'workers/given-up')), { code: 'ENOENT' });
+    const files = { '/a.txt': 'never deployed', '/b.txt': 'another' };
+    assert.equal((await uploadAssets('given-up', files)).buckets.flat().length, 2);
+    for (const file of readdirSync(join(server.data, 'workers/given-up/assets'))) rmSync(join(server.data, 'workers/given-up/assets', file));
+    assert.equal((await uploadAssets('given-up', files, { skip: Object.keys(files) })).buckets.flat().length, 2);
+    await deploySite('given-up', {}, { files });
+    await expect('given-up', { '/a.txt': [200, 'never deployed'], '/b.txt': [200, 'another'] });
   });
 });

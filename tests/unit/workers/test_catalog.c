@@ -167,6 +167,11 @@ static void crons_keep_their_order_and_what_stays_its_age(void **state)
     assert_int_equal(find("web")->n_crons, 0);
 }
 
+static enum status delete_row(struct sqlite3 *db, void *arg, struct error *e)
+{
+    return catalog_delete(db, *(const struct slice *)arg, e);
+}
+
 static void users_of_a_worker_are_those_whose_active_version_binds_it(void **state)
 {
     (void)state;
@@ -181,7 +186,7 @@ static void users_of_a_worker_are_those_whose_active_version_binds_it(void **sta
     ASSERT_OK(catalog_users_of(f.store, SLICE_LIT("api"), &arena, &names, &n, &err));
     assert_int_equal(n, 1);
     assert_true(slice_eq(names[0], SLICE_LIT("web")));
-    ASSERT_OK(catalog_delete(f.store, SLICE_LIT("web"), &err));
+    ASSERT_OK(store_control(f.store, delete_row, &(struct slice){ "web", 3 }, &err));
     ASSERT_OK(catalog_users_of(f.store, SLICE_LIT("api"), &arena, &names, &n, &err));
     assert_int_equal(n, 0);
 }
