@@ -52,6 +52,23 @@ test('one follower at a time; who comes back finds the tail', async () => {
   second.close();
 });
 
+test('exceptions, outcomes and statuses are told', async () => {
+  await upload(server, 'failing', { 'i.js': `export default { fetch(r) {
+    if (r.url.endsWith('/throw')) throw new TypeError('thrown on purpose');
+    return new Response('gone', { status: 410 });
+  } };` });
+  const follower = await follow(await begin('failing'));
+  await request(server, 'failing', '/throw', { headers: { authorization: 'Bearer hush', cookie: 'a=hush' } });
+  await request(server, 'failing', '/gone');
+  await until('both are there', () => follower.events.length === 2);
+  const [thrown, gone] = follower.events;
+  assert.equal(thrown.outcome, 'exception');
+  assert.deepEqual([thrown.exceptions[0].name, thrown.exceptions[0].message], ['TypeError', 'thrown on purpose']);
+  assert.ok(!JSON.stringify(thrown).includes('hush'), 'credentials are redacted');
+  assert.deepEqual([gone.outcome, gone.event.response.status], ['ok', 410]);
+  follower.close();
+});
+
 test('filters decide what is sent, and bad ones are refused', async () => {
   await upload(server, 'filtered', code);
   const follower = await follow(await begin('filtered', [{ method: ['POST'] }]));
