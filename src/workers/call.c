@@ -147,14 +147,7 @@ void write_script(struct buf *b, const struct worker *w, const struct version *v
     buf_append_cstr(b, ",\"tag\":");
     json_write_text(b, w->tag);
     buf_append_cstr(b, ",\"tags\":");
-    struct json *settings;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
-    if (json_parse(w->settings, JSON_STRICT, &arena, &settings, NULL) == STATUS_OK)
-        document_write_member(b, settings, "tags", "[]");
-    else
-        buf_append_cstr(b, "[]");
-    arena_release(&arena);
+    document_write_member(b, w->settings, "tags", "[]");
     buf_append_cstr(b, ",\"etag\":");
     document_write_member(b, d, "etag", "\"\"");
     buf_append_cstr(b, ",\"handlers\":");

@@ -185,6 +185,8 @@ struct find {
 static enum status load_head(sqlite3 *db, struct find *f, struct worker *w, struct error *err)
 {
     STMT;
+    struct slice settings;
+    struct json *parsed;
     bool has_row = false;
     enum status st = prepare_for(db,
                                  "SELECT name, tag, created_ms, modified_ms, host_enabled, previews_enabled, settings"
@@ -201,10 +203,13 @@ static enum status load_head(sqlite3 *db, struct find *f, struct worker *w, stru
     w->modified_ms = sqlite3_column_int64(stmt, 3);
     w->host_enabled = sqlite3_column_int(stmt, 4);
     w->previews_enabled = sqlite3_column_int(stmt, 5);
-    return column_copy(stmt, 0, f->a, &w->name) && column_copy(stmt, 1, f->a, &w->tag) &&
-                   column_copy(stmt, 6, f->a, &w->settings)
-               ? STATUS_OK
-               : no_memory(err);
+    if (!column_copy(stmt, 0, f->a, &w->name) || !column_copy(stmt, 1, f->a, &w->tag) ||
+        !column_copy(stmt, 6, f->a, &settings))
+        return no_memory(err);
+    if (json_parse(settings, JSON_STRICT, f->a, &parsed, err) != STATUS_OK)
+        return error_set(err, STATUS_CORRUPT, 0, "the settings of the Worker %.*s are damaged", SLICE_FMT(w->name));
+    w->settings = parsed;
+    return STATUS_OK;
 }
 
 static enum status load_history(sqlite3 *db, struct arena *a, struct worker *w, struct error *err)

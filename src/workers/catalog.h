@@ -51,7 +51,7 @@ struct worker {
     struct slice tag; /* 32 hex digits: the Worker's own id */
     int64_t created_ms, modified_ms;
     bool host_enabled, previews_enabled;
-    struct slice settings;          /* JSON object: logpush, observability, tags, tail_consumers */
+    const struct json *settings;    /* object: logpush, observability, tags, tail_consumers */
     const struct version *versions; /* newest first */
     size_t n_versions;
     const struct deployment *deployments; /* newest first */

@@ -6,6 +6,10 @@
 #include "workers/change.h"
 #include "workers/handlers.h"
 
+/* Of the script as a whole. */
+static const char *const script_settings[] = { "tags", "logpush", "observability", "tail_consumers" };
+enum { TAGS };
+
 /* ---- of the version ---- */
 
 static void write_settings(struct buf *b, const struct worker *w)
@@ -26,11 +30,10 @@ static void write_settings(struct buf *b, const struct worker *w)
         buf_printf(b, ",\"%s\":", kept[i][0]);
         document_write_member(b, d, kept[i][0], kept[i][1]);
     }
-    /* The settings of the script are an object of their own members: they go in after the brace. */
-    if (w->settings.len > 2)
-        buf_printf(b, ",%.*s", (int)(w->settings.len - 2), w->settings.ptr + 1);
-    if (!strstr(w->settings.ptr, "\"tags\":"))
-        buf_append_cstr(b, ",\"tags\":[]");
+    for (size_t i = 0; i < ARRAY_LEN(script_settings); i++) {
+        buf_printf(b, ",\"%s\":", script_settings[i]);
+        document_write_member(b, w->settings, script_settings[i], i == TAGS ? "[]" : "null");
+    }
     buf_append_char(b, '}');
 }
 
@@ -139,26 +142,22 @@ static enum status take_members(struct blocking_call *call, const struct worker 
 /* Those that Dione keeps; others are ignored, as the API does. A member that is null goes. */
 static enum status merge_script_settings(struct blocking_call *call, const struct worker *w, const struct json *with)
 {
-    static const char *const keys[] = { "logpush", "observability", "tags", "tail_consumers" };
-    struct member members[ARRAY_LEN(keys)];
-    struct buf texts[ARRAY_LEN(keys)] = { 0 };
+    struct member members[ARRAY_LEN(script_settings)];
+    struct buf texts[ARRAY_LEN(script_settings)] = { 0 };
     struct buf merged CLEANUP(buf_release) = { 0 };
-    struct json *old;
     size_t n = 0;
-    enum status st = json_parse(w->settings, JSON_STRICT, call->req->arena, &old, &call->err);
+    enum status st = STATUS_OK;
 
-    if (st != STATUS_OK)
-        return st;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        const struct json *v = json_get(with, keys[i]);
+    for (size_t i = 0; i < ARRAY_LEN(script_settings); i++) {
+        const struct json *v = json_get(with, script_settings[i]);
         if (!v)
             continue;
         if (v->type != JSON_NULL)
             json_write_value(&texts[n], v);
-        members[n] = (struct member){ keys[i], v->type == JSON_NULL ? SLICE_NONE : buf_slice(&texts[n]) };
+        members[n] = (struct member){ script_settings[i], v->type == JSON_NULL ? SLICE_NONE : buf_slice(&texts[n]) };
         n++;
     }
-    document_copy(&merged, old, members, n);
+    document_copy(&merged, w->settings, members, n);
     for (size_t i = 0; i < n; i++)
         buf_release(&texts[i]);
     if (n)
@@ -209,7 +208,7 @@ static enum status work_script_get(struct blocking_call *call)
     enum status st = call_worker(call, &w);
 
     if (st == STATUS_OK)
-        buf_append_slice(&call->result, w->settings);
+        json_write_value(&call->result, w->settings);
     return st;
 }
 
