@@ -26,10 +26,12 @@ struct api {
     struct transfers *transfers;
     struct workers *_Atomic workers; /* NULL: this server runs none, or not yet */
     struct asset_server *assets;     /* never NULL: `dione dev` has assets without the above */
-    /* What workerd sends for the bindings of our own Workers: grants everything. Random, new at each start. */
-    char binding_token[TOKEN_LEN + 1];
+    char binding_key[TOKEN_LEN + 1]; /* of binding_token.h; random, new at each start */
     struct kv *kv;
 };
+
+/* Parsing a larger body would hold up a loop for a millisecond: a pool does it. */
+enum { API_LARGE_BODY_BYTES = 512 * 1024 };
 
 enum api_right { API_READ, API_WRITE };
 

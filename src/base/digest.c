@@ -2,6 +2,7 @@
 #include "base/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,6 @@ void sha1(struct slice data, unsigned char ret[SHA1_BYTES])
     SHA1((const unsigned char *)data.ptr, data.len, ret);
 }
 
-/* struct md5 is OpenSSL's context under our name. */
 static void require(int ok)
 {
     if (ok == 1)
@@ -45,6 +45,12 @@ static void require(int ok)
     abort();
 }
 
+void hmac_sha256(struct slice key, struct slice data, unsigned char ret[SHA256_BYTES])
+{
+    require(HMAC(EVP_sha256(), key.ptr, (int)key.len, (const unsigned char *)data.ptr, data.len, ret, NULL) != NULL);
+}
+
+/* struct md5 is OpenSSL's context under our name. */
 struct md5 *md5_new(void)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();

@@ -12,6 +12,7 @@ void hex_encode(const void *bytes, size_t len, char *ret);
 
 void sha256(struct slice data, unsigned char ret[SHA256_BYTES]);
 void sha256_hex(struct slice data, char ret[SHA256_HEX_LEN + 1]);
+void hmac_sha256(struct slice key, struct slice data, unsigned char ret[SHA256_BYTES]);
 /* Where a protocol asks for it, not for security. */
 void sha1(struct slice data, unsigned char ret[SHA1_BYTES]);
 

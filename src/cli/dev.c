@@ -110,7 +110,7 @@ static enum status choose_bindings(struct dev *d, struct runtime_options *opt, s
     }
     opt->loops = server_loops(d->server, &opt->n_loops);
     opt->binding_socket = server_binding_socket(d->server);
-    opt->binding_token = server_binding_token(d->server);
+    opt->binding_key = server_binding_key(d->server);
     if (opt->binding_socket)
         return STATUS_OK;
     return error_set(err, STATUS_IO, 0, "there is no socket for the Worker's bindings");

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "control/api.h"
 #include "api/api.h"
+#include "api/binding_token.h"
 #include "api/credentials.h"
 #include "d1/binding.h"
 #include "d1/databases.h"
@@ -16,7 +17,7 @@
 #include "workers/handlers.h"
 #include "workers/upload.h"
 
-#include <openssl/crypto.h>
+#include <stdio.h>
 
 /* http_route.flags: answered without a token; admitted by that of an asset upload. */
 enum { PUBLIC = 1, UPLOAD_TOKEN = 2 };
@@ -149,7 +150,7 @@ const struct http_route routes[] = {
 static const struct http_route d1_binding_routes[] = {
     { HTTP_M_POST, "query", binding_query, 0, 0, NULL },
     { HTTP_M_POST, "execute", binding_query, 0, 0, NULL },
-    { HTTP_M_POST, "reads", binding_reads, 0, 0, NULL },
+    { HTTP_M_POST, "reads", binding_reads, BINDING_READS_BODY_BYTES, 0, NULL },
     { HTTP_M_POST, "dump", binding_dump, 0, 0, NULL },
     { HTTP_M_GET, NULL, NULL, 0, 0, NULL },
 };
@@ -163,57 +164,89 @@ static const struct http_route kv_binding_routes[] = {
 /* The services behind a Worker's bindings. workerd names them by a header that it adds to each request; the path is the
  * binding's own. */
 static const struct binding_service {
-    struct slice header;
+    const char *header;
     const struct http_route *routes;
     void (*fail)(struct http_request *req, const struct error *err); /* in the form that the binding reads */
 } binding_services[] = {
-    { SLICE_LIT(D1_BINDING_HEADER), d1_binding_routes, binding_error },
-    { SLICE_LIT(KV_BINDING_HEADER), kv_binding_routes, kv_binding_error },
-    { SLICE_LIT(ASSETS_HEADER), assets_routes, envelope_error },
+    { D1_BINDING_HEADER, d1_binding_routes, binding_error },
+    { KV_BINDING_HEADER, kv_binding_routes, kv_binding_error },
+    { ASSETS_HEADER, assets_routes, envelope_error },
 };
 
-static const struct binding_service *binding_service_of(const struct http_request *req)
+/* What the request names, and how often: more than one is somebody's attempt. */
+struct binding_named {
+    const struct binding_service *service;
+    struct slice resource;
+    size_t n;
+};
+
+static struct binding_named binding_named_by(const struct http_request *req)
 {
+    struct binding_named named = { 0 };
+
     for (size_t i = 0; i < req->n_headers; i++) {
         struct slice name = req->headers[i].name;
         if (name.len < 2 || (name.ptr[0] | 0x20) != 'x' || name.ptr[1] != '-')
             continue;
-        for (size_t k = 0; k < ARRAY_LEN(binding_services); k++)
-            if (slice_eq_nocase(name, binding_services[k].header))
-                return &binding_services[k];
+        for (size_t k = 0; k < ARRAY_LEN(binding_services); k++) {
+            if (!slice_eq_nocase(name, slice_cstr(binding_services[k].header)))
+                continue;
+            if (!named.n++)
+                named = (struct binding_named){ &binding_services[k], slice_trim(req->headers[i].value), 1 };
+        }
     }
-    return NULL;
+    return named;
 }
 
 const struct http_route *routes_by_header(const struct http_request *req)
 {
-    const struct binding_service *service = binding_service_of(req);
+    const struct binding_service *service = binding_named_by(req).service;
 
     return service ? service->routes : NULL;
 }
 
 /* ---- who may ---- */
 
-static bool is_binding_token(const struct api *api, struct slice secret)
+/* The grant of a binding's own token: for what it names, and nothing else. NULL: it is no such token. */
+static struct token_grant *binding_grant(struct http_request *req, const struct binding_named *named,
+                                         struct slice secret)
 {
-    return secret.len == TOKEN_LEN && CRYPTO_memcmp(secret.ptr, api->binding_token, TOKEN_LEN) == 0;
+    const char *key = api_of(req)->binding_key, *header = named->service->header;
+
+    if (!binding_token_is_good(key, header, named->resource, secret) &&
+        !binding_token_is_good(key, header, SLICE_LIT(BINDING_ANY), secret))
+        return NULL;
+    struct token_grant *grant = ARENA_NEW(req->arena, struct token_grant);
+    if (!grant)
+        return NULL;
+    /* What is longer is the id of neither a database nor a namespace, and cut it is still none. */
+    *grant = (struct token_grant){ .id = "binding", .can_write = true };
+    snprintf(grant->database, sizeof(grant->database), "%.*s", SLICE_FMT(named->resource));
+    return grant;
+}
+
+static enum status check_secret(struct http_request *req, struct slice secret, struct token_grant **ret,
+                                struct error *err)
+{
+    struct api *api = api_of(req);
+    struct binding_named named = binding_named_by(req);
+
+    if (named.n > 1)
+        return error_set(err, STATUS_INVALID, 0, "The request names more than one binding");
+    *ret = named.n ? binding_grant(req, &named, secret) : NULL;
+    if (*ret)
+        return STATUS_OK;
+    *ret = ARENA_NEW(req->arena, struct token_grant);
+    if (!*ret)
+        return error_set(err, STATUS_NOMEM, 0, "out of memory");
+    return tokens_check_cached(api->tokens, &api->token_caches[req->loop->index], secret, clock_wall_ms(), *ret, err);
 }
 
 static bool check_token(struct http_request *req)
 {
-    static const struct token_grant everything = { .id = "binding", .can_write = true };
-    struct slice secret = credentials_secret(req);
+    struct token_grant *grant = NULL;
     struct error err;
-    struct api *api = api_of(req);
-
-    if (is_binding_token(api, secret)) {
-        req->auth = (void *)&everything; /* only read */
-        return true;
-    }
-    struct token_grant *grant = ARENA_NEW(req->arena, struct token_grant);
-    enum status st = grant ? tokens_check_cached(api->tokens, &api->token_caches[req->loop->index], secret,
-                                                 clock_wall_ms(), grant, &err)
-                           : error_set(&err, STATUS_NOMEM, 0, "out of memory");
+    enum status st = check_secret(req, credentials_secret(req), &grant, &err);
 
     /* Here a client asks whether the token is good, and expects another code than elsewhere when it is not. */
     if (st == STATUS_UNAUTH && req->route && req->route->handle == identity_verify)
@@ -290,7 +323,7 @@ bool routes_admit(struct http_request *req)
 
 void routes_fail(struct http_request *req, const struct error *err)
 {
-    const struct binding_service *service = binding_service_of(req);
+    const struct binding_service *service = binding_named_by(req).service;
 
     if (service)
         service->fail(req, err);

@@ -217,7 +217,7 @@ static enum status start_workers(struct server *s, struct error *err)
         .workerd = s->opt.workerd,
         .listen = s->opt.workers_listen,
         .binding_socket = s->binding_socket,
-        .binding_token = s->api.binding_token,
+        .binding_key = s->api.binding_key,
         .memory_limit_bytes = s->opt.worker_memory_bytes,
         .cpu_limit_ms = s->opt.worker_cpu_ms,
         .arg = s,
@@ -262,7 +262,7 @@ static enum status start_parts(struct server *s, struct error *err)
     if (!s->api.token_caches)
         return error_set(err, STATUS_NOMEM, 0, "out of memory");
     s->upkeep = upkeep_start(&s->api, &s->loops[0]);
-    token_new(s->api.binding_token);
+    token_new(s->api.binding_key);
     s->api.assets = asset_server_new();
     if (!s->api.assets)
         return error_set(err, STATUS_NOMEM, 0, "out of memory");
@@ -305,9 +305,9 @@ const char *server_binding_socket(const struct server *s)
     return s->binding_socket[0] ? s->binding_socket : NULL;
 }
 
-const char *server_binding_token(const struct server *s)
+const char *server_binding_key(const struct server *s)
 {
-    return s->api.binding_token;
+    return s->api.binding_key;
 }
 
 const char *server_run_dir(const struct server *s)

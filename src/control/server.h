@@ -45,7 +45,7 @@ const char *server_token(const struct server *s);
  * long as the server. server_run_dir: that folder, for what else its Workers need; it goes with the server.
  */
 const char *server_binding_socket(const struct server *s);
-const char *server_binding_token(const struct server *s);
+const char *server_binding_key(const struct server *s);
 const char *server_run_dir(const struct server *s);
 /* Its event loops, for what else runs on them. They end in server_stop. */
 struct loop *server_loops(struct server *s, int *ret_n);

@@ -225,22 +225,50 @@ static struct call *call_new(struct http_request *req)
     return NULL;
 }
 
+static void go_on(struct call *c)
+{
+    if (c->run.status != STATUS_OK) {
+        fail(c);
+        return;
+    }
+    c->req->user = c;
+    c->req->on_gone = on_gone;
+    if (c->wanted && !is_reached(c))
+        wait_for_bookmark(c);
+    else
+        run(c);
+}
+
+static void deliver_taken(struct loop_msg *msg)
+{
+    go_on(CONTAINER_OF(msg, struct call, msg));
+}
+
+static void take_in_pool(struct job *job)
+{
+    struct call *c = CONTAINER_OF(job, struct call, job);
+
+    c->run.status = take_request(c);
+    c->msg.deliver = deliver_taken;
+    loop_post(c->req->loop, &c->msg);
+}
+
 void binding_query(struct http_request *req)
 {
     struct call *c = call_new(req);
 
     if (!c)
         return;
-    if (take_request(c) != STATUS_OK) {
+    if (req->body.len <= API_LARGE_BODY_BYTES) {
+        c->run.status = take_request(c);
+        go_on(c);
+    } else if (http_request_keep(req)) {
+        c->job.run = take_in_pool;
+        pool_submit(store_job_pool(api_of(req)->store), &c->job);
+    } else {
+        c->run.status = error_set(&c->err, STATUS_NOMEM, 0, "out of memory");
         fail(c);
-        return;
     }
-    req->user = c;
-    req->on_gone = on_gone;
-    if (c->wanted && !is_reached(c))
-        wait_for_bookmark(c);
-    else
-        run(c);
 }
 
 /* ---- reads that share a request ---- */
@@ -276,7 +304,11 @@ void binding_reads(struct http_request *req)
 
     if (!c)
         return;
-    if (take_body(c) != STATUS_OK)
+    enum status st = take_body(c);
+    if (st == STATUS_OK && c->run.n > BINDING_READS_MAX)
+        st = error_set(&c->err, STATUS_INVALID, 0, "The request is malformed: at most %d reads may share a request",
+                       BINDING_READS_MAX);
+    if (st != STATUS_OK)
         fail(c);
     else
         run_shared(c);

@@ -10,11 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum {
-    TRANSACTION_DEFAULT_MS = 5000,
-    TRANSACTION_MAX_MS = 30000,
-    LARGE_BODY_BYTES = 512 * 1024, /* parsing it would hold up a loop for a millisecond: a pool does it */
-};
+enum { TRANSACTION_DEFAULT_MS = 5000, TRANSACTION_MAX_MS = 30000 };
 
 /* Lives in the request's arena. */
 struct query {
@@ -149,7 +145,7 @@ static void parse_in_pool(struct job *job)
 static void with_body(struct query *q, enum sql_format format, void (*then)(struct query *q))
 {
     struct http_request *req = q->req;
-    bool large = req->body.len > LARGE_BODY_BYTES;
+    bool large = req->body.len > API_LARGE_BODY_BYTES;
 
     q->run.format = format;
     q->then = then;

@@ -203,6 +203,11 @@ static bool take_message(struct websocket *ws, const struct ws_message *m)
         part(ws, WS_CLOSE_UNSUPPORTED);
         return false;
     case WS_PING:
+        /* Whoever asks and never reads the answers is not listening. */
+        if (atomic_load(&ws->queued_bytes) > ws->opt.max_queue_bytes) {
+            conn_close(ws->conn);
+            return false;
+        }
         return say(ws, frame_new(ws, WS_PONG, m->payload));
     case WS_PONG:
         return true;

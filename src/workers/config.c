@@ -1,9 +1,13 @@
 /* config.c - see config.h. */
 #include "workers/config.h"
 
+#include "api/binding_token.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/json.h"
+#include "d1/binding.h"
+#include "kv/binding.h"
+#include "workers/assets.h"
 
 #include <stdio.h>
 
@@ -224,10 +228,16 @@ static void write_worker(struct buf *b, const struct worker_spec *spec, const st
 
 /* ---- what it talks to ---- */
 
-/* A server of ours that knows by this header what is meant. */
-static void write_resource(struct buf *b, size_t i, const char *address, const char *token, const char *header,
-                           struct slice value)
+/* A server of ours that knows by this header what is meant. token NULL: the one for just this. */
+static void write_resource(struct buf *b, size_t i, const char *address, const char *token, const char *key,
+                           const char *header, struct slice value)
 {
+    char own[BINDING_TOKEN_LEN + 1];
+
+    if (!token) {
+        binding_token(key, header, value, own);
+        token = own;
+    }
     buf_printf(b, "    (name = \"binding-%zu\", external = (address = ", i);
     write_text(b, slice_cstr(address));
     buf_printf(b, ", http = (injectRequestHeaders = [(name = \"%s\", value = ", header);
@@ -273,13 +283,15 @@ static void write_binding_service(struct buf *b, const struct worker_spec *spec,
 
     switch (binding->kind) {
     case BINDING_D1:
-        write_resource(b, i, opt->binding_address, opt->binding_token, "x-d1-database-id", binding->value);
+        write_resource(b, i, opt->binding_address, opt->binding_token, opt->binding_key, D1_BINDING_HEADER,
+                       binding->value);
         break;
     case BINDING_KV:
-        write_resource(b, i, opt->binding_address, opt->binding_token, "x-kv-namespace-id", binding->value);
+        write_resource(b, i, opt->binding_address, opt->binding_token, opt->binding_key, KV_BINDING_HEADER,
+                       binding->value);
         break;
     case BINDING_ASSETS:
-        write_resource(b, i, opt->assets_address, opt->assets_token, "x-dione-assets", spec->assets_id);
+        write_resource(b, i, opt->assets_address, NULL, opt->binding_key, ASSETS_HEADER, spec->assets_id);
         break;
     case BINDING_SERVICE:
         if (!slice_eq(binding->value, spec->name))

@@ -18,8 +18,10 @@
 enum { CONFIG_SOCKET_MAX = 108 };
 
 struct config_options {
-    const char *binding_address, *binding_token; /* "unix:/path" or "HOST:PORT", for databases and namespaces */
-    const char *assets_address, *assets_token;
+    const char *binding_address;     /* "unix:/path" or "HOST:PORT", for databases and namespaces */
+    const char *binding_token;       /* of that server; NULL: it is ours, and takes what binding_key makes */
+    const char *binding_key;         /* api/binding_token.h */
+    const char *assets_address;      /* of our own server */
     const char *run_dir;             /* has the sockets of the other Workers */
     const char *tail_mark;           /* NULL: no tail Worker; else each of its lines begins with this */
     bool allow_private;              /* fetch() may reach private and loopback addresses */

@@ -204,9 +204,9 @@ struct config_options hosting_config_options(struct runtime *rt)
 
     return (struct config_options){
         .binding_address = opt->remote_address ? opt->remote_address : rt->binding_address,
-        .binding_token = opt->remote_address ? opt->remote_token : opt->binding_token,
+        .binding_token = opt->remote_address ? opt->remote_token : NULL,
         .assets_address = rt->binding_address,
-        .assets_token = opt->binding_token,
+        .binding_key = opt->binding_key,
         .run_dir = opt->run_dir,
         .allow_private = opt->allow_private,
     };

@@ -1,9 +1,11 @@
 /* runtime.c - see runtime.h. Opening and closing; looking at what runs; tails. */
 #include "workers/hosting.h"
 
+#include "api/binding_token.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "workers/ask.h"
+#include "workers/assets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,13 +38,15 @@ static struct runtime_options complete(const struct runtime_options *opt)
 
 static enum status make_binding_target(struct runtime *rt, struct error *err)
 {
+    char token[BINDING_TOKEN_LEN + 1];
     struct buf inject = { 0 };
 
     rt->binding = target_new(rt->opt.binding_socket, rt->opt.n_loops);
     if (!rt->binding)
         return error_set(err, STATUS_INVALID, 0, "the path of the bindings' socket is too long: %s",
                          rt->opt.binding_socket);
-    buf_printf(&inject, "Authorization: Bearer %s\r\n", rt->opt.binding_token);
+    binding_token(rt->opt.binding_key, ASSETS_HEADER, SLICE_LIT(BINDING_ANY), token);
+    buf_printf(&inject, "Authorization: Bearer %s\r\n", token);
     rt->binding->inject = buf_take(&inject).ptr;
     snprintf(rt->binding_address, sizeof(rt->binding_address), "unix:%s", rt->opt.binding_socket);
     return STATUS_OK;

@@ -45,7 +45,7 @@ struct runtime_options {
     const char *listen;         /* "HOST:PORT"; NULL: 127.0.0.1:8787 once there is a Worker, or any free port */
     const char *listen_option;  /* the option to name when that cannot be had; NULL: --workers-listen */
     const char *binding_socket; /* Unix socket path of the server that bindings reach */
-    const char *binding_token;  /* good for everything there */
+    const char *binding_key;    /* what its tokens are made from: api/binding_token.h */
     /* "HOST:PORT" of another server that has the databases and namespaces, and its token (dione dev --remote). */
     const char *remote_address, *remote_token;
     int64_t memory_limit_bytes; /* of a Worker's process; 512 MiB */

@@ -2,6 +2,7 @@
 #include "../testing.h"
 
 #include "base/buf.h"
+#include "api/binding_token.h"
 #include "workers/config.h"
 
 static struct buf text;
@@ -22,9 +23,8 @@ static const char *write_config(const struct worker_binding *bindings, size_t n)
                                 .n_bindings = n,
                                 .assets_id = SLICE_LIT("assets-1") };
     struct config_options opt = { .binding_address = "unix:/run/b",
-                                  .binding_token = "tok",
+                                  .binding_key = "key",
                                   .assets_address = "unix:/run/a",
-                                  .assets_token = "tok2",
                                   .run_dir = "/run/d" };
 
     buf_clear(&text);
@@ -61,13 +61,19 @@ static void resources_are_reached_with_their_header_and_a_token(void **state UNU
         { .name = SLICE_LIT("V"), .kind = BINDING_VERSION_METADATA },
     };
     const char *config = write_config(bindings, 4);
+    char token[BINDING_TOKEN_LEN + 1], part[400];
 
-    HAS(config,
-        "external = (address = \"unix:/run/b\", http = (injectRequestHeaders = [(name = \"x-d1-database-id\", value = "
-        "\"db-1\"), (name = \"Authorization\", value = \"Bearer tok\")]))");
+    binding_token("key", "x-d1-database-id", SLICE_LIT("db-1"), token);
+    snprintf(part, sizeof(part),
+             "external = (address = \"unix:/run/b\", http = (injectRequestHeaders = [(name = \"x-d1-database-id\", value = "
+             "\"db-1\"), (name = \"Authorization\", value = \"Bearer %s\")]))",
+             token);
+    HAS(config, part);
     HAS(config, "(name = \"x-kv-namespace-id\", value = \"kv-1\")");
-    HAS(config,
-        "(name = \"x-dione-assets\", value = \"assets-1\"), (name = \"Authorization\", value = \"Bearer tok2\")");
+    binding_token("key", "x-dione-assets", SLICE_LIT("assets-1"), token);
+    snprintf(part, sizeof(part),
+             "(name = \"x-dione-assets\", value = \"assets-1\"), (name = \"Authorization\", value = \"Bearer %s\")", token);
+    HAS(config, part);
     HAS(config, "wrapped = (moduleName = \"dione:d1\"");
     HAS(config, "{\\\"id\\\":\\\"v1\\\",\\\"tag\\\":\\\"t\\\",\\\"timestamp\\\":\\\"1970-01-01T00:00:00.000Z\\\"}");
 }

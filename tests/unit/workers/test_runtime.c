@@ -56,7 +56,7 @@ static void open_runtime(struct runtime_options opt)
     opt.workerd = WORKERD;
     opt.listen = "127.0.0.1:0";
     opt.binding_socket = socket_path;
-    opt.binding_token = "test-token";
+    opt.binding_key = "test-key";
     opt.linger_ms = opt.linger_ms ? opt.linger_ms : 200;
     if (runtime_open(&opt, &f.rt, &err) != STATUS_OK)
         fail_msg("runtime_open: %s", err.msg);
