@@ -497,7 +497,7 @@ static enum status put_in_place(struct hosted *h, const struct worker_spec *spec
     return STATUS_OK;
 }
 
-enum status runtime_deploy(struct runtime *rt, const struct worker_spec *spec, struct error *err)
+static enum status deploy(struct runtime *rt, const struct worker_spec *spec, struct error *err)
 {
     enum status st = worker_spec_check(spec, err);
 
@@ -524,7 +524,18 @@ enum status runtime_deploy(struct runtime *rt, const struct worker_spec *spec, s
     return st;
 }
 
-enum status runtime_remove(struct runtime *rt, struct slice name, struct error *err)
+enum status runtime_deploy(struct runtime *rt, const struct worker_spec *spec, struct error *err)
+{
+    enum status st = runtime_enter(rt, err);
+
+    if (st != STATUS_OK)
+        return st;
+    st = deploy(rt, spec, err);
+    runtime_leave(rt);
+    return st;
+}
+
+static enum status remove_worker(struct runtime *rt, struct slice name, struct error *err)
 {
     struct hosted *h = hosted_find(rt, name);
     struct target *before = NULL;
@@ -543,6 +554,17 @@ enum status runtime_remove(struct runtime *rt, struct slice name, struct error *
         hosted_remove(h);
     }
     release(h);
+    return st;
+}
+
+enum status runtime_remove(struct runtime *rt, struct slice name, struct error *err)
+{
+    enum status st = runtime_enter(rt, err);
+
+    if (st != STATUS_OK)
+        return st;
+    st = remove_worker(rt, name, err);
+    runtime_leave(rt);
     return st;
 }
 

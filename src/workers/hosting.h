@@ -69,7 +69,9 @@ struct runtime {
     pthread_mutex_t lock; /* guards the lists, the crons and the URL */
     struct hosted *hosted;
     struct wish *wishes; /* guarded by lock; few, and kept */
-    bool closing;        /* guarded by lock: the pool takes no more */
+    bool closing;        /* guarded by lock: the pool takes no more, nobody enters */
+    size_t n_inside;     /* calls that use instances; guarded by lock */
+    pthread_cond_t left; /* n_inside is 0 */
     char url[300];
     _Atomic uint64_t next_number;
     _Atomic bool stopping;
@@ -87,7 +89,9 @@ struct runtime {
 void supervisor_start(struct runtime *rt);
 /* Runs fn on the supervisor and waits for its end. Any other thread. */
 void supervisor_call(struct runtime *rt, void (*fn)(struct runtime *rt, void *arg), void *arg);
-/* Ends all processes. Blocks. The thread stays until supervisor_free. */
+/* From now on nothing is started, and what has not been up yet fails: STOPPING. */
+void supervisor_stop_starting(struct runtime *rt);
+/* Behind supervisor_stop_starting, when nobody uses an instance any more: ends all processes. Blocks. The thread stays until supervisor_free. */
 void supervisor_stop(struct runtime *rt);
 void supervisor_free(struct runtime *rt);
 /* Starts it; blocks until it accepts, or has failed: then it is gone, and err has workerd's words. */
@@ -118,6 +122,12 @@ enum status hosted_replace(struct hosted *h, struct error *err) MUST_CHECK;
 enum status hosted_find_program(struct runtime *rt, struct error *err) MUST_CHECK;
 /* Removes all; at the end. */
 void hosting_clear(struct runtime *rt);
+
+/* ---- runtime.c ---- */
+
+/* Around each call that starts or looks at instances: runtime_drain waits for it. STOPPING: they are about to go. */
+enum status runtime_enter(struct runtime *rt, struct error *err) MUST_CHECK;
+void runtime_leave(struct runtime *rt);
 
 /* ---- schedule.c ---- */
 

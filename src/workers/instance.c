@@ -517,7 +517,6 @@ void instance_retire(struct instance *in)
         return;
     bool has_run = in->run != NULL;
     in->state = INSTANCE_RETIRED;
-    in->first_start_over = true;
     in->retired_ms = now_ms();
     in->kill_after_ms = RETIRE_TERM_MS;
     atomic_store(&in->target->retired, true);
@@ -532,6 +531,10 @@ void instance_retire(struct instance *in)
 
 void instance_stop(struct instance *in)
 {
+    if (!in->first_start_over) {
+        send_signal(in, SIGKILL); /* nothing of it is in use: somebody waits for on_started, which its end calls */
+        return;
+    }
     instance_retire(in);
     if (in->state != INSTANCE_RETIRED)
         return;

@@ -80,7 +80,7 @@ enum status instance_new(const struct instance_options *opt, struct instance **r
 /* One that was never started. NULL is fine. */
 void instance_free(struct instance *in);
 void instance_start(struct instance *in);
-/* Gets no new requests from now on: ends when those under way have, and what they left to do. */
+/* After its first start. Gets no new requests from now on: ends when those under way have, and what they left to do. */
 void instance_retire(struct instance *in);
 /* Retired, and done with its requests; and the end of one that is. */
 bool instance_is_lingering(const struct instance *in);

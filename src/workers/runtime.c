@@ -104,6 +104,7 @@ enum status runtime_open(const struct runtime_options *opt, struct runtime **ret
     rt->opt = complete(opt);
     pthread_mutex_init(&rt->lock, NULL);
     pthread_mutex_init(&rt->program_lock, NULL);
+    pthread_cond_init(&rt->left, NULL);
     enum status st = make_binding_target(rt, err);
     if (st == STATUS_OK && opt->listen)
         st = listening_open(opt, &fd, &port, err);
@@ -117,6 +118,32 @@ enum status runtime_open(const struct runtime_options *opt, struct runtime **ret
     return STATUS_OK;
 }
 
+enum status runtime_enter(struct runtime *rt, struct error *err)
+{
+    pthread_mutex_lock(&rt->lock);
+    bool closing = rt->closing;
+    if (!closing)
+        rt->n_inside++;
+    pthread_mutex_unlock(&rt->lock);
+    return closing ? error_set(err, STATUS_STOPPING, 0, "The server is stopping") : STATUS_OK;
+}
+
+void runtime_leave(struct runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    if (--rt->n_inside == 0)
+        pthread_cond_signal(&rt->left);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+static void wait_until_all_left(struct runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    while (rt->n_inside)
+        pthread_cond_wait(&rt->left, &rt->lock);
+    pthread_mutex_unlock(&rt->lock);
+}
+
 void runtime_drain(struct runtime *rt, int64_t grace_ms)
 {
     if (!rt)
@@ -125,7 +152,9 @@ void runtime_drain(struct runtime *rt, int64_t grace_ms)
     pthread_mutex_lock(&rt->lock);
     rt->closing = true;
     pthread_mutex_unlock(&rt->lock);
+    supervisor_stop_starting(rt);
     pool_free(rt->pool);
+    wait_until_all_left(rt);
     supervisor_stop(rt);
     proxy_close(rt->proxy);
 }
@@ -142,6 +171,7 @@ void runtime_close(struct runtime *rt)
     flags_forget(rt);
     pthread_mutex_destroy(&rt->lock);
     pthread_mutex_destroy(&rt->program_lock);
+    pthread_cond_destroy(&rt->left);
     free(rt);
 }
 
@@ -186,9 +216,13 @@ static void describe(const struct hosted *h, struct buf *b)
 void runtime_list(struct runtime *rt, struct buf *ret_json)
 {
     struct hosted **all;
-    size_t n = hosting_take_all(rt, &all);
     const char *comma = "";
 
+    if (runtime_enter(rt, NULL) != STATUS_OK) {
+        buf_append_cstr(ret_json, "[]");
+        return;
+    }
+    size_t n = hosting_take_all(rt, &all);
     buf_append_char(ret_json, '[');
     for (size_t i = 0; i < n; i++) {
         pthread_mutex_lock(&all[i]->deploy);
@@ -202,6 +236,7 @@ void runtime_list(struct runtime *rt, struct buf *ret_json)
     }
     buf_append_char(ret_json, ']');
     free(all);
+    runtime_leave(rt);
 }
 
 /* ---- trying a spec aside ---- */
@@ -284,6 +319,16 @@ static enum status run_probe(struct runtime *rt, const struct worker_spec *spec,
     return st;
 }
 
+static enum status check_script(struct runtime *rt, const struct worker_spec *spec, struct arena *a,
+                                struct slice *ret_handlers, struct error *err)
+{
+    enum status st = hosted_find_program(rt, err);
+
+    if (st == STATUS_OK)
+        st = flags_check(rt, spec, err);
+    return st == STATUS_OK ? run_probe(rt, spec, a, ret_handlers, err) : st;
+}
+
 enum status runtime_check(struct runtime *rt, const struct worker_spec *spec, struct arena *a,
                           struct slice *ret_handlers, struct error *err)
 {
@@ -295,10 +340,12 @@ enum status runtime_check(struct runtime *rt, const struct worker_spec *spec, st
         return STATUS_OK;
     }
     if (st == STATUS_OK)
-        st = hosted_find_program(rt, err);
-    if (st == STATUS_OK)
-        st = flags_check(rt, spec, err);
-    return st == STATUS_OK ? run_probe(rt, spec, a, ret_handlers, err) : st;
+        st = runtime_enter(rt, err);
+    if (st != STATUS_OK)
+        return st;
+    st = check_script(rt, spec, a, ret_handlers, err);
+    runtime_leave(rt);
+    return st;
 }
 
 /* ---- tails ---- */
@@ -353,7 +400,11 @@ enum status runtime_tail_subscribe(struct runtime *rt, struct slice name, struct
         return st;
     }
     atomic_fetch_add(&h->n_tails, 1);
-    st = match_tails(h, true, err);
+    st = runtime_enter(rt, err);
+    if (st == STATUS_OK) {
+        st = match_tails(h, true, err);
+        runtime_leave(rt);
+    }
     if (st != STATUS_OK) {
         runtime_tail_unsubscribe(t);
         return st;
@@ -365,9 +416,10 @@ enum status runtime_tail_subscribe(struct runtime *rt, struct slice name, struct
 static void run_untail(struct job *job)
 {
     struct untail *u = CONTAINER_OF(job, struct untail, job);
+    struct runtime *rt = u->hosted->rt;
     struct error err;
 
-    if (!u->hosted->rt->opt.always_tail && match_tails(u->hosted, false, &err) != STATUS_OK)
+    if (!rt->opt.always_tail && !atomic_load(&rt->stopping) && match_tails(u->hosted, false, &err) != STATUS_OK)
         log_line(LOG_WARN, "Worker %s goes on reporting its events: %s", u->hosted->name, err.msg);
     hosted_unref(u->hosted);
     free(u);

@@ -65,6 +65,11 @@ static void link_instance(struct runtime *rt, void *arg)
     struct start *s = arg;
     struct instance *in = s->in;
 
+    if (atomic_load(&rt->stopping)) {
+        instance_free(in);
+        sem_post(&s->done);
+        return;
+    }
     in->next = rt->instances;
     if (in->next)
         in->next->prev = in;
@@ -109,7 +114,9 @@ enum status supervisor_start_instance(struct runtime *rt, struct instance *in, s
     wait_for(&s.done);
     sem_destroy(&s.done);
     enum status st = STATUS_OK;
-    if (!s.ok) {
+    if (!s.ok && atomic_load(&rt->stopping)) {
+        st = error_set(err, STATUS_STOPPING, 0, "The server is stopping");
+    } else if (!s.ok) {
         make_readable(buf_slice(&s.words), &text);
         st = error_set(err, STATUS_INVALID, 0, "%s", text.len ? text.ptr : "workerd ended without saying why");
     }
@@ -254,9 +261,22 @@ void supervisor_start(struct runtime *rt)
     supervisor_call(rt, begin, NULL);
 }
 
-static void stop_all(struct runtime *rt, void *arg UNUSED)
+static void stop_starting(struct runtime *rt, void *arg UNUSED)
 {
     atomic_store(&rt->stopping, true);
+    for (struct instance *in = rt->instances; in; in = in->next)
+        if (!in->first_start_over)
+            instance_stop(in);
+    supervisor_check_quiet(rt);
+}
+
+void supervisor_stop_starting(struct runtime *rt)
+{
+    supervisor_call(rt, stop_starting, NULL);
+}
+
+static void stop_all(struct runtime *rt, void *arg UNUSED)
+{
     /* An instance that is gone at once leaves the list only later. */
     for (struct instance *in = rt->instances; in; in = in->next)
         instance_stop(in);

@@ -118,6 +118,16 @@ test('Workers come back with the server, and none outlives it', { skip }, async 
   await own.stop();
 });
 
+test('a server that is told to stop does not wait for a script that never starts', { skip }, async (t) => {
+  const own = await startServer(t, { args: ['--workers-listen', '127.0.0.1:0'] });
+  await deploy(own, 'fine', 'export default { fetch() { return new Response("fine") } }');
+  const [pid] = processes(own.child.pid);
+  const hanging = tryDeploy(own, 'hangs', 'while (true); export default {}').then((answer) => answer.status, () => 'cut');
+  await until('the script is being started', () => processes(own.child.pid).some((one) => one !== pid));
+  await own.stop();
+  assert.ok([503, 'cut'].includes(await hanging));
+});
+
 test('a server without workerd serves databases and says what is missing', { skip }, async (t) => {
   const own = await startServer(t, { args: ['--workerd', '/nowhere/workerd'] });
   const answer = await tryDeploy(own, 'none', 'export default {}');
