@@ -16,14 +16,14 @@ enum {
     BODY_MS = 120 * 1000,  /* without a byte of a request's body */
     STALL_MS = 300 * 1000, /* without the client taking a byte */
     LINGER_MS = 2000,
-    HALF_CLOSED_MS = 30 * 1000, /* of an upgraded connection */
+    HALF_CLOSED_MS = 30 * 1000, /* for the rest of an answer, or of an upgraded connection */
     HOLD_MS = 10 * 1000,        /* that a request waits for a process that is being restarted */
     PENDING_MAX = 64 * 1024,
 };
 
 static const unsigned next_states[] = {
-    [CARRIER_IDLE] = 1U << CARRIER_HEAD | 1U << CARRIER_CLOSED,
-    [CARRIER_HEAD] = 1U << CARRIER_CARRYING | 1U << CARRIER_ANSWERED | 1U << CARRIER_CLOSED,
+    [CARRIER_IDLE] = 1U << CARRIER_HEAD | 1U << CARRIER_LINGER | 1U << CARRIER_CLOSED,
+    [CARRIER_HEAD] = 1U << CARRIER_CARRYING | 1U << CARRIER_ANSWERED | 1U << CARRIER_LINGER | 1U << CARRIER_CLOSED,
     [CARRIER_CARRYING] = 1U << CARRIER_IDLE | 1U << CARRIER_LINGER | 1U << CARRIER_SPLICED | 1U << CARRIER_ANSWERED |
                          1U << CARRIER_CLOSED,
     [CARRIER_ANSWERED] = 1U << CARRIER_IDLE | 1U << CARRIER_LINGER | 1U << CARRIER_CLOSED,
@@ -51,21 +51,40 @@ static void set_deadline(struct carrier *c, int64_t in_ms)
     c->deadline_ms = in_ms ? now_ms(c) + in_ms : 0;
 }
 
+/* While the Worker works. A client that has closed its side may wait for the answer, or be gone without a word. */
+static void await_answer(struct carrier *c)
+{
+    set_deadline(c, c->peer_done ? HALF_CLOSED_MS : 0);
+}
+
 /* While we read a body. When the Worker does not take it, nobody is late. */
 static void await_body(struct carrier *c)
 {
-    set_deadline(c, c->request_complete || peer_is_full(&c->up->peer) ? 0 : BODY_MS);
+    if (c->request_complete)
+        await_answer(c);
+    else
+        set_deadline(c, peer_is_full(&c->up->peer) ? 0 : BODY_MS);
 }
 
 void carrier_carry(struct carrier *c)
 {
     carrier_move(c, CARRIER_CARRYING);
-    set_deadline(c, c->request_complete ? 0 : BODY_MS);
+    if (c->request_complete)
+        await_answer(c);
+    else
+        set_deadline(c, BODY_MS);
 }
 
 void carrier_wait(struct carrier *c)
 {
     carrier_move(c, CARRIER_ANSWERED);
+    await_answer(c);
+}
+
+static void read_client(struct carrier *c)
+{
+    if (!c->peer_done)
+        peer_read_start(&c->peer);
 }
 
 /* ---- the end of a connection ---- */
@@ -113,29 +132,53 @@ void carrier_close(struct carrier *c)
     peer_close(&c->peer);
 }
 
+static void close_when_sent(struct carrier *c)
+{
+    if (c->state == CARRIER_LINGER && c->peer_done && peer_queued(&c->peer) == 0)
+        carrier_close(c);
+}
+
+/* Closing at once, with bytes of the client unread, would take from it what is still on its way to it. */
 static void linger(struct carrier *c)
 {
     carrier_move(c, CARRIER_LINGER);
-    if (c->peer_done) {
-        carrier_close(c);
-        return;
-    }
-    set_deadline(c, LINGER_MS);
+    set_deadline(c, LINGER_MS); /* from when all is sent: carrier_tick */
     peer_end(&c->peer);
-    peer_read_start(&c->peer);
+    read_client(c);
+    close_when_sent(c);
 }
 
 /* ---- the end of a request ---- */
 
-static void parse(struct carrier *c, const char *data, size_t len);
+static size_t parse(struct carrier *c, const char *data, size_t len);
 
-static void parse_pending(struct carrier *c)
+/* Whether the answer to the current request must be over before more of what the client sends is looked at. */
+static bool waits(const struct carrier *c)
 {
-    struct buf bytes = buf_take(&c->pending);
+    return c->state == CARRIER_ANSWERED || (c->state == CARRIER_CARRYING && c->request_complete) ||
+           (c->state == CARRIER_IDLE && peer_is_full(&c->peer)); /* it sends requests, and does not take the answers */
+}
 
-    if (bytes.len)
-        parse(c, bytes.ptr, bytes.len);
-    buf_release(&bytes);
+/* Takes up what has come already; only then reads more. So what a client may leave here has an end. */
+static void go_on(struct carrier *c)
+{
+    if (c->pending_at < c->pending.len && !waits(c))
+        c->pending_at += parse(c, c->pending.ptr + c->pending_at, c->pending.len - c->pending_at);
+    if (c->state == CARRIER_CLOSED || c->state == CARRIER_LINGER)
+        return;
+    if (c->pending_at < c->pending.len) {
+        if (c->state == CARRIER_IDLE)
+            peer_read_stop(&c->peer);
+        return;
+    }
+    buf_clear(&c->pending);
+    c->pending_at = 0;
+    if (c->state == CARRIER_IDLE && c->peer_done)
+        linger(c);
+    else if (c->state == CARRIER_IDLE && waits(c))
+        peer_read_stop(&c->peer);
+    else if (c->state != CARRIER_CARRYING || c->request_complete || !c->up || !peer_is_full(&c->up->peer))
+        read_client(c);
 }
 
 /* The answer is on its way; makes ready for the next request. */
@@ -147,10 +190,9 @@ static void next_request(struct carrier *c)
         return;
     }
     carrier_move(c, CARRIER_IDLE);
-    set_deadline(c, IDLE_MS);
-    peer_read_start(&c->peer);
+    set_deadline(c, IDLE_MS); /* from when all is sent: carrier_tick */
     if (!c->parsing)
-        parse_pending(c);
+        go_on(c);
 }
 
 /* "SERVICE_UNAVAILABLE" as people write it. */
@@ -214,7 +256,7 @@ void carrier_on_up_drained(struct carrier *c)
     if (takes_body)
         await_body(c);
     if (takes_body || c->state == CARRIER_SPLICED)
-        peer_read_start(&c->peer);
+        read_client(c);
 }
 
 void carrier_count_sign(struct carrier *c)
@@ -256,9 +298,13 @@ void carrier_on_switch(struct carrier *c, const char *data, size_t len)
     if (c->state != CARRIER_SPLICED) {
         carrier_move(c, CARRIER_SPLICED);
         c->deadline_ms = 0;
-        peer_read_start(&c->peer);
-        if (c->pending.len)
-            splice_to_upstream(c, c->pending.ptr, c->pending.len);
+        if (c->peer_done) {
+            carrier_close(c);
+            return;
+        }
+        read_client(c);
+        if (c->pending.len > c->pending_at)
+            splice_to_upstream(c, c->pending.ptr + c->pending_at, c->pending.len - c->pending_at);
         buf_release(&c->pending);
         if (len == 0 || c->state != CARRIER_SPLICED)
             return;
@@ -424,12 +470,14 @@ static bool parse_step(struct carrier *c, const char **data, size_t *len)
         request_begin(c);
     else
         forward_body(c);
-    return code != HPE_OK && (c->state == CARRIER_IDLE || (c->state == CARRIER_CARRYING && !c->request_complete));
+    return code != HPE_OK && ((c->state == CARRIER_IDLE && !peer_is_full(&c->peer)) ||
+                              (c->state == CARRIER_CARRYING && !c->request_complete));
 }
 
-/* Takes bytes up to the end of a request; what is behind it waits for the answer. */
-static void parse(struct carrier *c, const char *data, size_t len)
+/* Takes bytes up to the end of a request, whose answer comes before what is behind it. Gives how many it took. */
+static size_t parse(struct carrier *c, const char *data, size_t len)
 {
+    const char *start = data;
     bool more = true;
 
     c->parsing = true;
@@ -441,40 +489,44 @@ static void parse(struct carrier *c, const char *data, size_t len)
         more = parse_step(c, &data, &len);
     }
     c->parsing = false;
-    if (!len || c->state == CARRIER_CLOSED || c->state == CARRIER_LINGER)
-        return;
-    if (c->state == CARRIER_SPLICED)
-        splice_to_upstream(c, data, len);
-    else
-        buf_append(&c->pending, data, len);
+    return (size_t)(data - start);
 }
 
+/* The client sends no more. It may still read: answers under way go on. */
 static void take_end(struct carrier *c)
 {
     c->peer_done = true;
-    if (c->state != CARRIER_SPLICED || !c->up) {
-        carrier_close(c); /* gone: nobody waits for an answer */
-        return;
+    if (c->state == CARRIER_SPLICED && c->up) {
+        set_deadline(c, HALF_CLOSED_MS);
+        peer_end(&c->up->peer);
+    } else if (c->state == CARRIER_LINGER) {
+        close_when_sent(c);
+    } else if (c->state == CARRIER_IDLE) {
+        go_on(c);
+    } else if (waits(c)) {
+        await_answer(c);
+    } else {
+        carrier_close(c); /* half a request */
     }
-    set_deadline(c, HALF_CLOSED_MS);
-    peer_end(&c->up->peer);
 }
 
 static void on_read(struct peer *p, const char *data, ssize_t n)
 {
     struct carrier *c = CONTAINER_OF(p, struct carrier, peer);
-    bool waits = c->state == CARRIER_ANSWERED || (c->state == CARRIER_CARRYING && c->request_complete);
 
-    if (n < 0) {
+    if (n == UV_EOF) {
         take_end(c);
+    } else if (n < 0) {
+        carrier_close(c); /* gone: nobody waits for an answer */
     } else if (c->state == CARRIER_SPLICED) {
         splice_to_upstream(c, data, (size_t)n);
-    } else if (waits) {
-        buf_append(&c->pending, data, (size_t)n);
+    } else if (c->state != CARRIER_LINGER) {
+        size_t taken = waits(c) ? 0 : parse(c, data, (size_t)n);
+        buf_append(&c->pending, data + taken, (size_t)n - taken);
         if (c->pending.len > PENDING_MAX)
             peer_read_stop(p);
-    } else if (c->state != CARRIER_LINGER) {
-        parse(c, data, (size_t)n);
+        if (taken)
+            go_on(c);
     }
 }
 
@@ -484,6 +536,10 @@ static void on_drained(struct peer *p)
 
     if (c->up)
         peer_read_start(&c->up->peer);
+    else if (c->state == CARRIER_IDLE)
+        go_on(c);
+    else
+        close_when_sent(c);
 }
 
 static void on_broken(struct peer *p)
@@ -528,17 +584,22 @@ void carrier_open(struct proxy_share *share, int fd)
 
 void carrier_drain(struct carrier *c)
 {
-    if (c->state == CARRIER_IDLE || c->state == CARRIER_HEAD || c->state == CARRIER_LINGER ||
-        c->state == CARRIER_SPLICED)
+    bool between = c->state == CARRIER_IDLE || c->state == CARRIER_HEAD;
+
+    if (between && peer_queued(&c->peer))
+        linger(c); /* the end of an answer is still on its way */
+    else if (between || c->state == CARRIER_SPLICED || (c->state == CARRIER_LINGER && !peer_queued(&c->peer)))
         carrier_close(c);
 }
 
+/* The client takes nothing of what is queued for it. */
 static bool is_stalled(struct carrier *c, int64_t now)
 {
     size_t queued = peer_queued(&c->peer);
+    uint64_t taken = c->peer.n_given - queued;
 
-    if (queued == 0 || queued != c->stalled_bytes) {
-        c->stalled_bytes = queued;
+    if (queued == 0 || taken != c->stalled_at) {
+        c->stalled_at = taken;
         c->stalled_since_ms = now;
     }
     return queued && now - c->stalled_since_ms > STALL_MS;
@@ -560,6 +621,8 @@ void carrier_tick(struct carrier *c, int64_t now)
 {
     if (c->state == CARRIER_CLOSED)
         return;
+    if (peer_queued(&c->peer) && (c->state == CARRIER_IDLE || c->state == CARRIER_LINGER))
+        set_deadline(c, c->state == CARRIER_IDLE ? IDLE_MS : LINGER_MS); /* these begin when all is sent */
     if ((c->deadline_ms && now >= c->deadline_ms) || is_stalled(c, now)) {
         carrier_close(c);
         return;

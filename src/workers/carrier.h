@@ -7,7 +7,8 @@
  *                            \                      \--101--> SPLICED
  *                             \--refused--> ANSWERED --------------------> IDLE | LINGER --> CLOSED
  *
- * CARRYING has an upstream; ANSWERED waits for an answer that Dione itself gives. Any state goes to CLOSED.
+ * CARRYING has an upstream; ANSWERED waits for an answer that Dione itself gives. LINGER, to which IDLE and HEAD may go
+ * as well, ends when the client has what is queued for it. Any state goes to CLOSED.
  */
 #ifndef DIONE_WORKERS_CARRIER_H
 #define DIONE_WORKERS_CARRIER_H
@@ -79,11 +80,12 @@ struct carrier {
     int64_t deadline_ms;             /* loop time; 0: none */
     llhttp_t parser;
     struct head_reader head;
-    struct buf pending; /* bytes behind the current request, or before it goes on */
+    struct buf pending; /* bytes behind the current request, which wait for its answer */
+    size_t pending_at;  /* what is before has been taken */
     bool peer_done;     /* the client closed its side */
     bool parsing;
     bool head_complete, request_complete;
-    size_t stalled_bytes; /* queued to the client at the last tick */
+    uint64_t stalled_at; /* bytes that had gone to the client at the last tick */
     int64_t stalled_since_ms;
 
     /* the request */

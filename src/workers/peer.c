@@ -60,6 +60,7 @@ bool peer_send(struct peer *p, const char *data, size_t len)
 {
     if (p->closing)
         return false;
+    p->n_given += len;
     if (peer_queued(p) == 0) {
         uv_buf_t b = uv_buf_init((char *)data, (unsigned)len);
         int sent = uv_try_write(&p->uv.stream, &b, 1);

@@ -23,6 +23,7 @@ struct peer {
     char *receive; /* where reads go: the loop's, used up by each on_read before the next */
     size_t receive_cap;
     bool reading, closing;
+    uint64_t n_given; /* bytes that peer_send took */
     /* n < 0: the end, or an error. */
     void (*on_read)(struct peer *p, const char *data, ssize_t n);
     /* Below PEER_LOW_BYTES again, or all sent. */

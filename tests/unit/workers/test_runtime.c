@@ -410,6 +410,98 @@ static void old_clients_are_answered_in_their_way(void **state UNUSED)
     buf_release(&answer);
 }
 
+/* With a short queue at the client's side, so that most of an answer waits at the other. */
+static int dial_narrow(void)
+{
+    int fd = dial(), bytes = 32 * 1024;
+
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
+    return fd;
+}
+
+static void a_slow_client_gets_the_end_of_an_answer_before_its_connection_closes(void **state UNUSED)
+{
+    static char bytes[64 * 1024];
+    size_t size = 8 << 20, got = 0;
+    int fd = dial_narrow();
+    const char *request = "GET / HTTP/1.1\r\nHost: long.localhost\r\nConnection: close\r\n\r\n";
+    ssize_t n;
+
+    deploy("long", "export default { fetch() { return new Response('x'.repeat(8 << 20)) } }");
+    say(fd, request, strlen(request));
+    while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
+        got += (size_t)n;
+        if (got > size / 2)
+            nanosleep(&(struct timespec){ .tv_nsec = 40 * 1000 * 1000 }, NULL); /* several seconds for the rest */
+    }
+    close(fd);
+    assert_true(got > size);
+}
+
+static void a_client_that_has_closed_its_side_is_answered(void **state UNUSED)
+{
+    struct buf answer = { 0 };
+    const char *requests =
+        "GET /1 HTTP/1.1\r\nHost: one.localhost\r\n\r\nGET /2 HTTP/1.1\r\nHost: one.localhost\r\n\r\n";
+
+    deploy("one", hello);
+    int fd = dial();
+    say(fd, requests, strlen(requests));
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    take_all(fd, &answer);
+    assert_non_null(strstr(answer.ptr, "hello http://one.localhost/1"));
+    assert_non_null(strstr(answer.ptr, "hello http://one.localhost/2"));
+    buf_release(&answer);
+}
+
+/* Sends whole requests until nothing more is taken. */
+static size_t send_all_that_fits(int fd, struct slice request, size_t most)
+{
+    size_t n = 0, at = 0;
+
+    for (int quiet = 0; quiet < 400 && n < most;) {
+        ssize_t sent = send(fd, request.ptr + at, request.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        quiet = sent > 0 ? 0 : quiet + 1;
+        at += sent > 0 ? (size_t)sent : 0;
+        if (sent <= 0)
+            test_yield();
+        n += at == request.len;
+        at %= request.len;
+    }
+    assert_true(n < most);
+    return n;
+}
+
+static void a_client_that_takes_no_answers_is_not_read_without_end(void **state UNUSED)
+{
+    struct buf request = { 0 };
+    static char bytes[64 * 1024];
+    size_t n_answers = 0, keep = 0;
+    int fd = dial_narrow();
+    ssize_t n;
+
+    deploy("wide", "export default { fetch() { return new Response('x'.repeat(60000) + 'END') } }");
+    buf_append_cstr(&request, "GET / HTTP/1.1\r\nHost: wide.localhost\r\nx-pad: ");
+    for (int i = 0; i < 30000; i++)
+        buf_append_char(&request, 'p');
+    buf_append_cstr(&request, "\r\n\r\n");
+    size_t n_sent = send_all_that_fits(fd, buf_slice(&request), 4000); /* 120 MB */
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);                        /* the last one is not whole */
+    while ((n = recv(fd, bytes + keep, sizeof(bytes) - keep, 0)) > 0) {
+        struct slice rest = slice_of(bytes, keep + (size_t)n);
+        const char *end;
+        while ((end = memmem(rest.ptr, rest.len, "END", 3)) != NULL) {
+            n_answers++;
+            rest = slice_from(rest, (size_t)(end - rest.ptr) + 3);
+        }
+        keep = rest.len < 2 ? rest.len : 2;
+        memmove(bytes, rest.ptr + rest.len - keep, keep);
+    }
+    close(fd);
+    assert_int_equal(n_answers, n_sent);
+    buf_release(&request);
+}
+
 static void malformed_requests_are_refused(void **state UNUSED)
 {
     struct buf answer = { 0 };
@@ -695,6 +787,9 @@ int main(void)
         cmocka_unit_test(an_answer_streams_and_ends_when_the_client_leaves),
         cmocka_unit_test(requests_of_the_version_before_end_in_peace),
         cmocka_unit_test(old_clients_are_answered_in_their_way),
+        cmocka_unit_test(a_slow_client_gets_the_end_of_an_answer_before_its_connection_closes),
+        cmocka_unit_test(a_client_that_has_closed_its_side_is_answered),
+        cmocka_unit_test(a_client_that_takes_no_answers_is_not_read_without_end),
         cmocka_unit_test(malformed_requests_are_refused),
         cmocka_unit_test(routes_choose_the_most_specific_worker),
         cmocka_unit_test(a_killed_process_is_replaced_and_nobody_notices),
