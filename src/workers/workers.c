@@ -173,9 +173,9 @@ static enum status gather_files(struct workers *w, const struct new_version_requ
 enum status workers_add_version(struct workers *w, const struct new_version_request *r, struct worker **ret_worker,
                                 struct error *err)
 {
-    struct version_file *files;
+    struct version_file *files = NULL;
     struct json *parsed;
-    size_t n_files;
+    size_t n_files = 0;
     struct buf document CLEANUP(buf_release) = { 0 };
     char text[UUID_LEN + 1];
     struct slice id = { text, UUID_LEN };
