@@ -167,10 +167,11 @@ static const struct binding_service {
     const char *header;
     const struct http_route *routes;
     void (*fail)(struct http_request *req, const struct error *err); /* in the form that the binding reads */
+    bool takes_any_query;                                            /* it is the visitor's, and not ours to read */
 } binding_services[] = {
-    { D1_BINDING_HEADER, d1_binding_routes, binding_error },
-    { KV_BINDING_HEADER, kv_binding_routes, kv_binding_error },
-    { ASSETS_HEADER, assets_routes, envelope_error },
+    { D1_BINDING_HEADER, d1_binding_routes, binding_error, false },
+    { KV_BINDING_HEADER, kv_binding_routes, kv_binding_error, false },
+    { ASSETS_HEADER, assets_routes, envelope_error, true },
 };
 
 /* What the request names, and how often: more than one is somebody's attempt. */
@@ -312,13 +313,29 @@ static bool lacks_product(struct http_request *req)
     return false;
 }
 
+/* A parameter that cannot be read must not count as one that is not there. */
+static bool check_query(struct http_request *req)
+{
+    struct error err;
+
+    if (!req->query.len || http_query_is_valid(req))
+        return true;
+    const struct binding_service *service = binding_named_by(req).service;
+    if (service && service->takes_any_query)
+        return true;
+    IGNORE_RESULT(error_set(&err, STATUS_INVALID, 0,
+                            "The query string has a %% that begins no escape: a %% itself is %%25")); /* fills err */
+    routes_fail(req, &err);
+    return false;
+}
+
 bool routes_admit(struct http_request *req)
 {
     if (req->route && (req->route->flags & PUBLIC))
         return true;
     if (req->route && (req->route->flags & UPLOAD_TOKEN))
         return assets_admit(req);
-    return check_token(req) && check_account(req) && (req->route || !lacks_product(req));
+    return check_token(req) && check_account(req) && check_query(req) && (req->route || !lacks_product(req));
 }
 
 void routes_fail(struct http_request *req, const struct error *err)

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -156,6 +157,19 @@ struct slice http_header(const struct http_request *req, const char *name)
         if (slice_eq_nocase(req->headers[i].name, want))
             return req->headers[i].value;
     return SLICE_NONE;
+}
+
+bool http_query_is_valid(const struct http_request *req)
+{
+    struct slice rest = req->query;
+    const char *mark;
+
+    while (rest.len && (mark = memchr(rest.ptr, '%', rest.len))) {
+        rest = slice_from(rest, (size_t)(mark - rest.ptr) + 1);
+        if (rest.len < 2 || !isxdigit((unsigned char)rest.ptr[0]) || !isxdigit((unsigned char)rest.ptr[1]))
+            return false;
+    }
+    return true;
 }
 
 struct slice http_query(struct http_request *req, const char *name)

@@ -90,7 +90,9 @@ struct http_options {
 
 /* Headers, by case-insensitive name; absent slice when there is none. */
 struct slice http_header(const struct http_request *req, const char *name);
-/* A query parameter, percent-decoded into the arena; absent slice when there is none. */
+/* Whether every % of the query string begins an escape. */
+bool http_query_is_valid(const struct http_request *req);
+/* A query parameter, percent-decoded into the arena; absent slice when there is none, or it is not valid. */
 struct slice http_query(struct http_request *req, const char *name);
 /* Decodes %XX (and + as a space when `plus`). Absent slice: malformed or out of memory. */
 struct slice http_percent_decode(struct arena *a, struct slice s, bool plus);

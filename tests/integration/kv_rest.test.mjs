@@ -30,6 +30,15 @@ describe('a pipelined put', () => {
   }
 });
 
+test('a parameter that cannot be read is refused', async () => {
+  const ns = await Namespace.make(server);
+  refused(await ns.key('PUT', 'k', { body: 'v', query: '?expiration_ttl=60%' }), 400, 7400, /query string/);
+  refused(await ns.ask('GET', '/keys?prefix=a%ZZ'), 400, 7400, /query string/);
+  assert.equal(await ns.get('k'), null, 'nothing is stored for ever');
+  await ns.put('100%', 'v');
+  assert.deepEqual(await ns.names('?prefix=100%25'), ['100%']);
+});
+
 describe('namespaces', () => {
   test('are created, got, renamed and deleted', async () => {
     const title = uniqueName('title');
