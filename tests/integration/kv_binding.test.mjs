@@ -63,6 +63,17 @@ describe('one key', () => {
     assert.deepEqual(ok(await ns.ask('GET', '/metadata/m')), JSON.parse(metadata));
   });
 
+  test('has metadata that is JSON, so that lists are', async () => {
+    for (const metadata of ['nope', '{"a":1},{"name":"b"}', '"\xff"', '[1', '{"a":01}']) {
+      await fails(ask('PUT', key('m/bad'), { body: 'v', headers: { 'CF-KV-Metadata': metadata } }), 400, 'Metadata must be valid JSON');
+    }
+    assert.equal((await ask('PUT', key('m/good'), { body: 'v', headers: { 'CF-KV-Metadata': '{ "a": 1.0 }' } })).status, 200);
+    assert.equal((await ask('GET', key('m/good'))).headers['cf-kv-metadata'], '{ "a": 1.0 }', 'as it came');
+    assert.deepEqual((await ns.keys('?prefix=m/')).keys, [{ name: 'm/good', metadata: { a: 1 } }]);
+    await fails(ask('PUT', key('m/q', '&expiration_ttl=60%'), { body: 'v' }), 400,
+      'The query string has a % that begins no escape: a % itself is %25');
+  });
+
   test('is refused in words', async () => {
     await fails(ask('GET', key('k'.repeat(513))), 414, 'UTF-8 encoded length of 513 exceeds key length limit of 512.');
     await fails(ask('PUT', key('k'.repeat(513)), { body: 'v' }), 414, 'UTF-8 encoded length of 513 exceeds key length limit of 512.');
