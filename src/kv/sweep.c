@@ -3,7 +3,7 @@
  *
  * Every second a timer looks which namespaces have keys that are past their time, and gives each a small turn in its
  * queue; a namespace that has more gets the next turn when that one is over, so writes in between are never held up for
- * long. What a namespace holds is not known after a start: those are asked one at a time, a second apart.
+ * long, not by large values either. What a namespace holds is not known after a start: those are asked one at a time, a second apart.
  */
 #include "kv/internal.h"
 
@@ -28,7 +28,7 @@ struct sweep {
     struct error err;
     struct kv_namespace *ns;
     int n_deleted;
-    int64_t next_ms;
+    int64_t now_ms, next_ms;
 };
 
 void kv_expiry_noted(struct kv_namespace *ns, int64_t expires_ms)
@@ -43,8 +43,10 @@ void kv_expiry_noted(struct kv_namespace *ns, int64_t expires_ms)
 static enum status sweep_keys(struct sql_conn *c, struct sql_request *run)
 {
     struct sweep *s = CONTAINER_OF(run, struct sweep, run);
-    enum status st = table_sweep(c, &s->ns->parts, clock_wall_ms(), SWEEP_KEYS, &s->n_deleted, &s->next_ms, run->err);
+    enum status st;
 
+    s->now_ms = clock_wall_ms();
+    st = table_sweep(c, &s->ns->parts, s->now_ms, SWEEP_KEYS, &s->n_deleted, &s->next_ms, run->err);
     run->wrote = st == STATUS_OK && s->n_deleted > 0;
     /* Here, since writes that come later in the queue note theirs after this. */
     if (st == STATUS_OK)
@@ -65,7 +67,9 @@ static void sweep_done(struct sql_request *run)
     struct sweep *s = CONTAINER_OF(run, struct sweep, run);
     struct kv_namespace *ns = s->ns;
 
-    if (run->status == STATUS_OK && s->n_deleted == SWEEP_KEYS && !ns->kv->sweeper->stopping) {
+    bool more = s->n_deleted > 0 && s->next_ms && s->next_ms <= s->now_ms;
+
+    if (run->status == STATUS_OK && more && !ns->kv->sweeper->stopping) {
         begin_sweep(s);
         return;
     }
@@ -78,21 +82,26 @@ static void sweep_done(struct sql_request *run)
     free(s);
 }
 
-/* Takes the reference. */
-static void start_sweep(struct kv_namespace *ns, struct loop *loop)
+/* Takes the reference. False: no memory, so the next tick tries again. */
+static bool start_sweep(struct kv_namespace *ns, struct loop *loop)
 {
     struct sweep *s = calloc(1, sizeof(*s));
 
-    if (!s || atomic_exchange(&ns->sweeping, true)) {
-        free(s);
+    if (!s) {
         kv_namespace_unref(ns);
-        return;
+        return false;
     }
+    atomic_store(&ns->sweeping, true);
     s->ns = ns;
-    s->run = (struct sql_request){
-        .db = ns->db, .fn = sweep_keys, .fn_writes = true, .loop = loop, .err = &s->err, .done = sweep_done
-    };
+    s->run = (struct sql_request){ .db = ns->db,
+                                   .fn = sweep_keys,
+                                   .fn_writes = true,
+                                   .alone = true, /* a put must not wait for its end */
+                                   .loop = loop,
+                                   .err = &s->err,
+                                   .done = sweep_done };
     begin_sweep(s);
+    return true;
 }
 
 static bool is_due(const struct kv_namespace *ns, int64_t now_ms)
@@ -126,10 +135,10 @@ static void on_timer(uv_timer_t *timer)
     struct sweeper *sw = timer->data;
     int64_t now_ms = clock_wall_ms();
     struct kv_namespace *ns;
-    bool asks = true;
+    bool asks = true, started = true;
 
-    while ((ns = next_due(sw->kv, now_ms, &asks)))
-        start_sweep(ns, sw->loop);
+    while (started && (ns = next_due(sw->kv, now_ms, &asks)))
+        started = start_sweep(ns, sw->loop);
 }
 
 static void deliver_start(struct loop_msg *msg)

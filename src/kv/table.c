@@ -5,7 +5,11 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
-enum { PART_BYTES = 256 * 1024, PARTS_MAX = 256 /* of one value: room between the ids of two */ };
+enum {
+    PART_BYTES = 256 * 1024,
+    PARTS_MAX = 256, /* of one value: room between the ids of two */
+    SWEEP_BYTES = 16 * 1024 * 1024,
+};
 
 /* Columns that lists need come first, so that a list does not read values. */
 const char kv_table_schema[] =
@@ -40,7 +44,7 @@ static const char *const texts[] = {
     [SLOT_ADD_PART] = "INSERT INTO parts VALUES(?1, ?2)",
     [SLOT_PARTS] = "SELECT data FROM parts WHERE id BETWEEN ?1 * 256 AND ?1 * 256 + 255 ORDER BY id",
     [SLOT_DELETE_PARTS] = "DELETE FROM parts WHERE id BETWEEN ?1 * 256 AND ?1 * 256 + 255",
-    [SLOT_SWEPT_PARTS] = "SELECT parts FROM entries WHERE expires_ms <= ?1 ORDER BY expires_ms, key LIMIT ?2",
+    [SLOT_SWEPT_PARTS] = "SELECT parts, size FROM entries WHERE expires_ms <= ?1 ORDER BY expires_ms, key LIMIT ?2",
     [SLOT_SWEEP] =
         "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires_ms <= ?1 ORDER BY expires_ms, key LIMIT ?2)",
     [SLOT_NEXT] = "SELECT min(expires_ms) FROM entries WHERE expires_ms IS NOT NULL",
@@ -374,22 +378,28 @@ static enum status next_expiry(struct sql_conn *c, int64_t *ret_ms, struct error
     return st;
 }
 
-/* The same keys that the sweep will take: the index has one order. */
-static enum status sweep_parts(struct sql_conn *c, int64_t now_ms, int n, struct error *err)
+/* Of the first *n keys that the sweep will take, since the index has one order; fewer when they hold much. */
+static enum status sweep_parts(struct sql_conn *c, int64_t now_ms, int *n, struct error *err)
 {
     sqlite3_stmt *row;
-    int rc = SQLITE_DONE;
+    int rc = SQLITE_DONE, n_looked = 0;
+    int64_t left = SWEEP_BYTES;
     enum status st = begin(c, SLOT_SWEPT_PARTS, &row, err);
 
     if (st != STATUS_OK)
         return st;
     sqlite3_bind_int64(row, 1, now_ms);
-    sqlite3_bind_int(row, 2, n);
-    while (st == STATUS_OK && (rc = sqlite3_step(row)) == SQLITE_ROW)
-        st = delete_parts(c, sqlite3_column_int64(row, 0), err);
-    if (st == STATUS_OK && rc != SQLITE_DONE)
+    sqlite3_bind_int(row, 2, *n);
+    while (st == STATUS_OK && left > 0 && (rc = sqlite3_step(row)) == SQLITE_ROW) {
+        int64_t parts = sqlite3_column_int64(row, 0);
+        left -= parts ? sqlite3_column_int64(row, 1) : 0;
+        st = delete_parts(c, parts, err);
+        n_looked++;
+    }
+    if (st == STATUS_OK && rc != SQLITE_DONE && rc != SQLITE_ROW)
         st = sql_error(c, rc, err);
     sql_own_done(row);
+    *n = n_looked;
     return st;
 }
 
@@ -401,7 +411,7 @@ enum status table_sweep(struct sql_conn *c, struct kv_parts *parts, int64_t now_
     enum status st = any_parts(c, parts, &any, err);
 
     if (st == STATUS_OK && any)
-        st = sweep_parts(c, now_ms, n, err);
+        st = sweep_parts(c, now_ms, &n, err);
     if (st == STATUS_OK)
         st = begin(c, SLOT_SWEEP, &stmt, err);
     if (st != STATUS_OK)

@@ -45,7 +45,7 @@ enum status table_put(struct sql_conn *c, struct kv_parts *parts, const struct k
 enum status table_delete(struct sql_conn *c, struct kv_parts *parts, struct slice key, bool *ret_deleted,
                          struct error *err) MUST_CHECK;
 
-/* Deletes up to n expired keys. *ret_next_ms: when the next one of those that stay expires; 0: none does. When it fails, the
+/* Deletes up to n expired keys, and fewer when they hold tens of megabytes. *ret_next_ms: when the next one of those that stay expires; 0: none does. When it fails, the
  * transaction must not be kept. */
 enum status table_sweep(struct sql_conn *c, struct kv_parts *parts, int64_t now_ms, int n, int *ret_deleted,
                         int64_t *ret_next_ms, struct error *err) MUST_CHECK;

@@ -180,6 +180,32 @@ static void sweeping_takes_the_oldest_first_and_tells_what_comes_next(void **sta
     assert_int_equal(next, 0);
 }
 
+static void a_sweep_of_large_values_takes_a_few_at_a_time(void **state UNUSED)
+{
+    const size_t size = 9 << 20;
+    char *bytes = calloc(1, size), key[16];
+    struct error err;
+    int n;
+    int64_t next;
+
+    for (int i = 0; i < 5; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        put_bytes(key, slice_of(bytes, size), NULL, NOW - 10 + i);
+    }
+    free(bytes);
+    for (int left = 3; left >= 1; left -= 2) {
+        assert_int_equal(table_sweep(c, &all_parts, NOW, 100, &n, &next, &err), STATUS_OK);
+        assert_int_equal(n, 2);
+        assert_int_equal(next, NOW - 5 - left);
+        assert_int_equal(count("SELECT count(*) FROM entries"), left);
+        assert_int_equal(count("SELECT count(*) FROM parts"), left * 36);
+    }
+    assert_int_equal(table_sweep(c, &all_parts, NOW, 100, &n, &next, &err), STATUS_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(next, 0);
+    assert_int_equal(count("SELECT count(*) FROM parts"), 0);
+}
+
 /* ---- lists ---- */
 
 static void take(void *arg, const struct kv_listed *key)
@@ -232,8 +258,11 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_row_comes_back_as_it_was_put),  TEST(large_values_stand_in_parts_which_go_with_them),
-        TEST(what_has_expired_is_not_seen),    TEST(sweeping_takes_the_oldest_first_and_tells_what_comes_next),
+        TEST(a_row_comes_back_as_it_was_put),
+        TEST(large_values_stand_in_parts_which_go_with_them),
+        TEST(what_has_expired_is_not_seen),
+        TEST(sweeping_takes_the_oldest_first_and_tells_what_comes_next),
+        TEST(a_sweep_of_large_values_takes_a_few_at_a_time),
         TEST(lists_are_in_the_order_of_bytes),
     };
 
