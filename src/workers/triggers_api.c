@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "workers/call.h"
+#include "workers/cron.h"
 #include "workers/handlers.h"
 
 enum { TRIGGERS_MAX = 1000 };
@@ -210,7 +211,22 @@ static enum status take_crons(struct blocking_call *call, struct slice **ret, si
     return STATUS_OK;
 }
 
-/* Asks the runtime first: it knows what a cron is. */
+/* Here, since the runtime looks at those of Workers that run alone: a bad one would keep the Worker from starting ever after. */
+static enum status check_crons(struct blocking_call *call, const struct slice *crons, size_t n)
+{
+    struct cron cron;
+
+    for (size_t i = 0; i < n; i++) {
+        enum status st = cron_parse(crons[i], &cron, &call->err);
+        if (st == STATUS_OK)
+            continue;
+        IGNORE_RESULT(error_prefix(&call->err, "invalid cron string")); /* changes err */
+        call->err.status = STATUS_CRON;
+        return STATUS_CRON;
+    }
+    return STATUS_OK;
+}
+
 static enum status crons_set_locked(struct blocking_call *call)
 {
     struct slice *crons = NULL, name = call->req->params[1];
@@ -220,14 +236,10 @@ static enum status crons_set_locked(struct blocking_call *call)
 
     if (st == STATUS_OK)
         st = call_worker(call, &w);
-    if (st != STATUS_OK)
-        return st;
-    st = unless_unknown(runtime_set_crons(workers_runtime(workers_of(call)), name, crons, n, &call->err));
-    if (st == STATUS_INVALID) {
-        IGNORE_RESULT(error_prefix(&call->err, "invalid cron string")); /* changes err */
-        call->err.status = STATUS_CRON;
-        return STATUS_CRON;
-    }
+    if (st == STATUS_OK)
+        st = check_crons(call, crons, n);
+    if (st == STATUS_OK)
+        st = unless_unknown(runtime_set_crons(workers_runtime(workers_of(call)), name, crons, n, &call->err));
     if (st == STATUS_OK)
         st = catalog_set_crons(api_of(call->req)->store, name, crons, n, &call->err);
     return st == STATUS_OK ? work_crons_get(call) : st;
