@@ -336,6 +336,22 @@ enum status catalog_users_of(struct store *s, struct slice name, struct arena *a
                       name, a, ret, ret_n, err);
 }
 
+static enum status find_secret(sqlite3 *db, void *arg, struct error *err)
+{
+    STMT;
+    enum status st = control_prepare(db,
+                                     "SELECT 1 FROM worker_versions AS v, json_each(v.document, '$.bindings') AS b"
+                                     " WHERE b.value ->> 'type' = 'secret_text' LIMIT 1",
+                                     &stmt, err);
+
+    return st == STATUS_OK ? control_step(stmt, arg, err) : st;
+}
+
+enum status catalog_has_secrets(struct store *s, bool *ret, struct error *err)
+{
+    return store_control(s, find_secret, ret, err);
+}
+
 const struct version *worker_version(const struct worker *w, struct slice id)
 {
     for (size_t i = 0; i < w->n_versions; i++)

@@ -74,6 +74,8 @@ enum status catalog_names(struct store *s, struct arena *a, struct slice **ret, 
 /* All routes of the account. */
 enum status catalog_routes(struct store *s, struct arena *a, struct route **ret, size_t *ret_n,
                            struct error *err) MUST_CHECK;
+/* Whether any version has a secret. */
+enum status catalog_has_secrets(struct store *s, bool *ret, struct error *err) MUST_CHECK;
 /* Names of the Workers whose active version has a service binding to this one. */
 enum status catalog_users_of(struct store *s, struct slice name, struct arena *a, struct slice **ret, size_t *ret_n,
                              struct error *err) MUST_CHECK;

@@ -20,19 +20,21 @@ enum { KEY_BYTES = 32, KEY_HEX = 2 * KEY_BYTES, NONCE_BYTES = 12, TAG_BYTES = 16
 
 struct vault {
     const char *dir;
+    bool must_exist;
     pthread_mutex_t lock; /* guards what follows */
     bool loaded;
     unsigned char key[KEY_BYTES];
     unsigned char sign_key[SHA256_BYTES];
 };
 
-struct vault *vault_new(const char *dir)
+struct vault *vault_new(const char *dir, bool must_exist)
 {
     struct vault *v = calloc(1, sizeof(*v));
 
     if (!v)
         return NULL;
     v->dir = dir;
+    v->must_exist = must_exist;
     pthread_mutex_init(&v->lock, NULL);
     return v;
 }
@@ -119,7 +121,15 @@ static enum status make_key(struct vault *v, const char *path, unsigned char ret
     return dir_fd >= 0 && fsync(dir_fd) == 0 ? STATUS_OK : error_errno(err, errno, "cannot sync %s", v->dir);
 }
 
-static enum status load_key(struct vault *v, struct error *err)
+static enum status missing(const char *path, struct error *err)
+{
+    return error_set(err, STATUS_IO, 0,
+                     "%s is missing, and Workers have secrets that it has sealed: put it back, or delete those Workers "
+                     "and restart",
+                     path);
+}
+
+static enum status load_key(struct vault *v, bool may_make, struct error *err)
 {
     const char *chosen = getenv("DIONE_SECRETS_KEY_FILE");
     char path[4096];
@@ -133,7 +143,7 @@ static enum status load_key(struct vault *v, struct error *err)
     if (fd >= 0)
         st = read_key(fd, path, v->key, err);
     else if (errno == ENOENT && !(chosen && *chosen))
-        st = make_key(v, path, v->key, err);
+        st = may_make && !v->must_exist ? make_key(v, path, v->key, err) : missing(path, err);
     else
         st = error_set(err, STATUS_IO, errno, "cannot open %s: %s", path, strerror(errno));
     if (st == STATUS_OK &&
@@ -143,10 +153,10 @@ static enum status load_key(struct vault *v, struct error *err)
     return st;
 }
 
-static enum status need_key(struct vault *v, struct error *err)
+static enum status need_key(struct vault *v, bool may_make, struct error *err)
 {
     pthread_mutex_lock(&v->lock);
-    enum status st = v->loaded ? STATUS_OK : load_key(v, err);
+    enum status st = v->loaded ? STATUS_OK : load_key(v, may_make, err);
     pthread_mutex_unlock(&v->lock);
     return st;
 }
@@ -208,7 +218,7 @@ enum status vault_seal(struct vault *v, struct slice context, struct slice plain
 {
     static const char version = SEAL_VERSION;
     struct buf raw CLEANUP(buf_release) = { 0 };
-    enum status st = need_key(v, err);
+    enum status st = need_key(v, true, err);
 
     if (st != STATUS_OK)
         return st;
@@ -222,7 +232,7 @@ enum status vault_seal(struct vault *v, struct slice context, struct slice plain
 enum status vault_unseal(struct vault *v, struct slice context, struct slice sealed, struct buf *to, struct error *err)
 {
     struct buf raw CLEANUP(buf_release) = { 0 };
-    enum status st = need_key(v, err);
+    enum status st = need_key(v, false, err);
 
     if (st != STATUS_OK)
         return st;
@@ -234,7 +244,7 @@ enum status vault_unseal(struct vault *v, struct slice context, struct slice sea
 
 enum status vault_sign(struct vault *v, struct slice text, unsigned char ret[SHA256_BYTES], struct error *err)
 {
-    enum status st = need_key(v, err);
+    enum status st = need_key(v, true, err);
 
     if (st != STATUS_OK)
         return st;

@@ -386,6 +386,7 @@ static enum status make_root(struct workers *w, struct error *err)
 enum status workers_open(struct api *api, struct runtime *rt, struct workers **ret, struct error *err)
 {
     struct workers *w = calloc(1, sizeof(*w));
+    bool has_secrets = false;
 
     if (!w)
         return error_set(err, STATUS_NOMEM, 0, "out of memory");
@@ -400,7 +401,9 @@ enum status workers_open(struct api *api, struct runtime *rt, struct workers **r
         st = asset_store_open(w, err);
     if (st == STATUS_OK && !(w->tails = tails_new(rt)))
         st = error_set(err, STATUS_NOMEM, 0, "out of memory");
-    if (st == STATUS_OK && !(w->vault = vault_new(store_dir(api->store))))
+    if (st == STATUS_OK)
+        st = catalog_has_secrets(api->store, &has_secrets, err);
+    if (st == STATUS_OK && !(w->vault = vault_new(store_dir(api->store), has_secrets)))
         st = error_set(err, STATUS_NOMEM, 0, "out of memory");
     if (st != STATUS_OK) {
         workers_close(w);

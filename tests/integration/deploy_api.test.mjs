@@ -1,7 +1,7 @@
 // The deploy API by itself: kinds of modules and bindings, versions, settings, triggers, and everything that is refused.
 // After each refusal the running version must answer as before.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import Cloudflare from 'cloudflare';
@@ -429,11 +429,31 @@ describe('the SDK', () => {
   });
 });
 
+test('without its key nothing is sealed anew, and all is as before when the key is back', async () => {
+  const key = join(server.data, 'secrets.key');
+  await upload(server, 'locked', { 'i.js': 'export default { fetch: (r, e) => new Response(e.S) };' },
+    { bindings: [{ name: 'S', type: 'secret_text', text: 'behind the key' }] });
+  await server.stop();
+  renameSync(key, `${key}.away`);
+  await server.start();
+  assert.notEqual((await request(server, 'locked')).status, 200);
+  refused(await script(server, 'locked', 'PUT', '/secrets', { json: { name: 'T', text: 't', type: 'secret_text' } }), 500, 7500, /secrets.key is missing/);
+  refused(await script(server, 'locked', 'POST', '/assets-upload-session', { json: { manifest: {} } }), 500, 7500, /secrets.key is missing/);
+  assert.ok(!existsSync(key), 'no other key was made');
+  // The Worker does not run, and its crons are looked at all the same.
+  refused(await script(server, 'locked', 'PUT', '/schedules', { json: [{ cron: '99 99 * * nonsense' }] }), 400, 10100, /invalid cron string/);
+  assert.deepEqual(ok(await script(server, 'locked', 'PUT', '/schedules', { json: [{ cron: '1 2 * * *' }] })).schedules.length, 1);
+  await server.stop();
+  renameSync(`${key}.away`, key);
+  await server.start();
+  await until('the Worker answers again', async () => (await request(server, 'locked')).text === 'behind the key');
+});
+
 test('what is deployed survives a restart; what a crash left half made does not', async () => {
   await upload(server, 'lasting', { 'i.js': 'export default { fetch: (r, e) => new Response("lasting " + e.S) };' },
     { bindings: [{ name: 'S', type: 'secret_text', text: 'secret' }] });
   await server.kill9();
-  const { mkdirSync, existsSync } = await import('node:fs');
+  const { mkdirSync } = await import('node:fs');
   mkdirSync(join(server.data, 'workers/lasting/.new-00000000-0000-4000-8000-000000000000'));
   mkdirSync(join(server.data, 'workers/orphan/some-version'), { recursive: true });
   await server.start();
