@@ -185,10 +185,20 @@ class D1DatabaseSession {
   }
 }
 
-/** {columns, rows} as an array of objects; the last of columns with one name counts. */
+/** One row as an object; the last of columns with one name counts. */
+function toObject(columns, row) {
+  const object = {};
+  for (let i = 0; i < columns.length; i += 1) object[columns[i]] = row[i];
+  return object;
+}
+
+/** {columns, rows} as an array of objects. */
 function withObjects({ meta, results: { columns, rows } }) {
-  const toObject = (row) => Object.fromEntries(row.map((value, i) => [columns[i], value]));
-  return { success: true, meta, results: rows.map(toObject) };
+  // Assigned, this name would be no property. It is rare, and the general way is several times slower.
+  const make = columns.includes('__proto__')
+    ? (row) => Object.fromEntries(columns.map((name, i) => [name, row[i]]))
+    : (row) => toObject(columns, row);
+  return { success: true, meta, results: rows.map(make) };
 }
 
 const isByte = (value) => typeof value === 'number' && value >= 0 && value < 256;
