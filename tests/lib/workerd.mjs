@@ -81,6 +81,7 @@ export async function startWorkerd(owner, { server, modules, socket, token = ser
   const child = spawn(workerd, ['serve', '--control-fd=3', join(folder, 'config.capnp')],
     { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
   const exited = new Promise((settle) => child.on('close', settle));
+  process.on('exit', () => child.kill('SIGKILL')); // also when the run is cut short
   const running = { stderr: '', async stop() { child.kill('SIGKILL'); await exited; } };
   atEnd(owner, running.stop);
   child.stderr.setEncoding('utf8').on('data', (text) => { running.stderr += text; });
