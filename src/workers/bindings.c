@@ -330,24 +330,34 @@ enum status bindings_resolve(const struct binding_rules *rules, const struct jso
     return finish(to, err);
 }
 
-enum status bindings_with_secret(const struct binding_rules *rules, struct slice name, struct slice text,
-                                 struct buf *to, bool *ret_found, struct error *err)
+/* The last one of that name. */
+static const struct secret_change *find_change(const struct secret_change *list, size_t n, struct slice name)
+{
+    while (n--)
+        if (slice_eq(list[n].name, name))
+            return &list[n];
+    return NULL;
+}
+
+enum status bindings_with_secrets(const struct binding_rules *rules, const struct secret_change *list, size_t n,
+                                  struct buf *to, struct error *err)
 {
     const struct json *stored = json_get(rules->base, "bindings");
-    const struct json *same = rules->base ? document_binding(rules->base, name) : NULL;
     struct writer w = { .rules = rules, .to = to };
     enum status st = STATUS_OK;
 
-    if (same && !document_is_secret(same))
-        return error_set(err, STATUS_TAKEN, 0,
-                         "Binding name '%.*s' already in use. Please use a different name and try again.",
-                         SLICE_FMT(name));
     buf_append_char(to, '[');
-    for (const struct json *b = stored ? stored->child : NULL; b; b = b->next)
-        if (b != same)
-            put_stored(&w, json_get_text(b, "name"), b);
-    if (text.ptr)
-        st = put_sealed(&w, name, text, err);
-    *ret_found = same != NULL;
+    for (const struct json *b = stored ? stored->child : NULL; b; b = b->next) {
+        struct slice name = json_get_text(b, "name");
+        if (!find_change(list, n, name))
+            put_stored(&w, name, b);
+        else if (!document_is_secret(b))
+            return error_set(err, STATUS_TAKEN, 0,
+                             "Binding name '%.*s' already in use. Please use a different name and try again.",
+                             SLICE_FMT(name));
+    }
+    for (size_t i = 0; i < n && st == STATUS_OK; i++)
+        if (list[i].text.ptr && find_change(list, n, list[i].name) == &list[i])
+            st = put_sealed(&w, list[i].name, list[i].text, err);
     return st == STATUS_OK ? finish(to, err) : st;
 }

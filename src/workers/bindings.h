@@ -32,11 +32,16 @@ struct binding_rules {
  */
 enum status bindings_resolve(const struct binding_rules *rules, const struct json *list, struct buf *to,
                              struct error *err) MUST_CHECK;
+
+/* A secret to set, or to remove (text absent). */
+struct secret_change {
+    struct slice name, text;
+};
 /*
- * The bindings of rules->base with one secret set (or removed: text absent). TAKEN: a binding of another type has the name.
- * *ret_found: whether there was such a secret.
+ * The bindings of rules->base with these secrets changed; of two changes of one name the last counts. TAKEN: a binding of
+ * another type has the name.
  */
-enum status bindings_with_secret(const struct binding_rules *rules, struct slice name, struct slice text,
-                                 struct buf *to, bool *ret_found, struct error *err) MUST_CHECK;
+enum status bindings_with_secrets(const struct binding_rules *rules, const struct secret_change *list, size_t n,
+                                  struct buf *to, struct error *err) MUST_CHECK;
 
 #endif

@@ -71,37 +71,28 @@ void secrets_get(struct http_request *req)
 
 /* ---- changes ---- */
 
-/* Secrets to set (text) or remove (text absent). */
-struct secret_change {
-    struct slice name, text;
-};
+static enum status check_removed(struct blocking_call *call, const struct worker *w, const struct secret_change *list,
+                                 size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct json *b = document_binding(worker_latest(w)->document, list[i].name);
+        if (!list[i].text.ptr && !(b && document_is_secret(b)))
+            return no_secret(call, list[i].name);
+    }
+    return STATUS_OK;
+}
 
-/* Each step starts from the bindings that the one before has left. */
 static enum status changed_bindings(struct blocking_call *call, const struct worker *w,
-                                    const struct secret_change *list, size_t n, bool must_exist, struct slice *ret)
+                                    const struct secret_change *list, size_t n, struct slice *ret)
 {
     struct binding_rules rules = change_rules(call, w);
-    enum status st = STATUS_OK;
+    struct buf bindings CLEANUP(buf_release) = { 0 };
+    enum status st = bindings_with_secrets(&rules, list, n, &bindings, &call->err);
 
-    for (size_t i = 0; i < n && st == STATUS_OK; i++) {
-        struct buf bindings CLEANUP(buf_release) = { 0 }, document CLEANUP(buf_release) = { 0 };
-        struct json *parsed;
-        bool found;
-        st = bindings_with_secret(&rules, list[i].name, list[i].text, &bindings, &found, &call->err);
-        if (st == STATUS_OK && must_exist && !list[i].text.ptr && !found)
-            st = no_secret(call, list[i].name);
-        if (st != STATUS_OK)
-            return st;
-        *ret = arena_copy(call->req->arena, buf_slice(&bindings));
-        struct member member = { "bindings", *ret };
-        document_copy(&document, rules.base, &member, 1);
-        struct slice copy = arena_copy(call->req->arena, buf_slice(&document));
-        if (!ret->ptr || !copy.ptr)
-            return error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
-        st = json_parse(copy, JSON_STRICT, call->req->arena, &parsed, &call->err);
-        rules.base = parsed;
-    }
-    return st;
+    if (st != STATUS_OK)
+        return st;
+    *ret = arena_copy(call->req->arena, buf_slice(&bindings));
+    return ret->ptr ? STATUS_OK : error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
 }
 
 static enum status apply(struct blocking_call *call, const struct secret_change *list, size_t n, bool must_exist,
@@ -113,14 +104,16 @@ static enum status apply(struct blocking_call *call, const struct secret_change 
 
     if (st == STATUS_OK && deploy)
         st = change_needs_deployed(call, w);
-    if (st == STATUS_OK)
-        st = changed_bindings(call, w, list, n, must_exist, &bindings);
-    if (st != STATUS_OK)
-        return st;
-    if (!bindings.ptr) { /* nothing to change */
+    if (st == STATUS_OK && must_exist)
+        st = check_removed(call, w, list, n);
+    if (st == STATUS_OK && !n) { /* nothing to change */
         *ret = w;
         return STATUS_OK;
     }
+    if (st == STATUS_OK)
+        st = changed_bindings(call, w, list, n, &bindings);
+    if (st != STATUS_OK)
+        return st;
     struct member members[] = { { "bindings", bindings }, { "annotations", annotations } };
     return change_apply(call, w, members, ARRAY_LEN(members), deploy, ret);
 }

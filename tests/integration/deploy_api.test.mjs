@@ -134,6 +134,18 @@ describe('bindings', () => {
   });
 });
 
+test('a thousand large secrets are set at once, and changed at once', async () => {
+  await upload(server, 'secretive', { 'i.js': `export default { fetch: (r, e) => new Response(
+    Object.keys(e).length + ' ' + e.S7.length + ' ' + e.S8 + ' ' + e.PLAIN) };` }, { bindings: [{ name: 'PLAIN', type: 'plain_text', text: 'p' }] });
+  const bulk = (secrets) => script(server, 'secretive', 'PATCH', '/secrets-bulk', { json: { secrets } });
+  const all = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`S${i}`, { type: 'secret_text', text: 'x'.repeat(1024) }]));
+  assert.equal(ok(await bulk(all)).secrets.length, 1000);
+  ok(await bulk({ S7: { type: 'secret_text', text: 'seven' }, S8: null, S9: null, NEVER: null }));
+  await assertSays(server, 'secretive', '999 5 undefined p');
+  refused(await bulk({ S7: null, PLAIN: { type: 'secret_text', text: 'x' } }), 400, 10053);
+  await assertSays(server, 'secretive', '999 5 undefined p');
+});
+
 test('a blob that is inherited stays what it was, whatever else is uploaded', async () => {
   const code = 'export default { fetch: (r, e) => new Response(`${e.T} ${e.U}`) };';
   const blob = { name: 'T', type: 'text_blob', part: 'blob' };
