@@ -55,6 +55,7 @@ void hosted_unref(struct hosted *h)
     pthread_mutex_destroy(&h->deploy);
     arena_release(&h->arena);
     events_free(h->events);
+    entrypoints_clear(&h->served);
     target_unref(h->target);
     free(h->crons);
     free(h);
@@ -109,59 +110,6 @@ static void release(struct hosted *h)
     hosted_unref(h);
 }
 
-/* ---- entrypoints that others call ---- */
-
-static struct wish *find_wish_locked(struct runtime *rt, struct slice worker, struct slice entrypoint)
-{
-    for (struct wish *w = rt->wishes; w; w = w->next)
-        if (slice_eq(slice_cstr(w->worker), worker) && slice_eq(slice_cstr(w->entrypoint), entrypoint))
-            return w;
-    return NULL;
-}
-
-/* True: it is new. */
-static bool wish_for(struct runtime *rt, struct slice worker, struct slice entrypoint)
-{
-    pthread_mutex_lock(&rt->lock);
-    bool is_new = !find_wish_locked(rt, worker, entrypoint);
-    if (is_new) {
-        struct wish *w = calloc(1, sizeof(*w) + entrypoint.len + 1);
-        if (!w)
-            abort(); /* as above */
-        memcpy(w->worker, worker.ptr, worker.len);
-        memcpy(w->entrypoint, entrypoint.ptr, entrypoint.len);
-        w->next = rt->wishes;
-        rt->wishes = w;
-    }
-    pthread_mutex_unlock(&rt->lock);
-    return is_new;
-}
-
-static void drop_wish(struct runtime *rt, struct slice worker, struct slice entrypoint)
-{
-    pthread_mutex_lock(&rt->lock);
-    struct wish **at = &rt->wishes, *w = find_wish_locked(rt, worker, entrypoint);
-    while (w && *at != w)
-        at = &(*at)->next;
-    if (w)
-        *at = w->next;
-    pthread_mutex_unlock(&rt->lock);
-    free(w);
-}
-
-/* The names point into wishes: those of a Worker stay as long as its deploy lock is held. */
-static size_t wishes_of(struct runtime *rt, const char *worker, struct slice *ret, size_t cap)
-{
-    size_t n = 0;
-
-    pthread_mutex_lock(&rt->lock);
-    for (struct wish *w = rt->wishes; w && n < cap; w = w->next)
-        if (strcmp(w->worker, worker) == 0)
-            ret[n++] = slice_cstr(w->entrypoint);
-    pthread_mutex_unlock(&rt->lock);
-    return n;
-}
-
 /* ---- a new process ---- */
 
 enum status hosted_find_program(struct runtime *rt, struct error *err)
@@ -212,16 +160,16 @@ struct config_options hosting_config_options(struct runtime *rt)
     };
 }
 
-static enum status start(struct hosted *h, const struct worker_spec *spec, bool tails, const struct slice *entrypoints,
-                         size_t n, struct instance **ret, struct error *err)
+static enum status start(struct hosted *h, const struct worker_spec *spec, bool tails,
+                         const struct entrypoints *entrypoints, struct instance **ret, struct error *err)
 {
     struct runtime *rt = h->rt;
     struct instance_options opt = hosting_instance_options(rt, spec);
     struct config_options config = hosting_config_options(rt);
     struct instance *in;
 
-    opt.entrypoints = config.entrypoints = entrypoints;
-    opt.n_entrypoints = config.n_entrypoints = n;
+    config.entrypoints = entrypoints->names;
+    opt.n_entrypoints = config.n_entrypoints = entrypoints->n;
     enum status st = instance_new(&opt, &in, err);
     if (st != STATUS_OK)
         return st;
@@ -250,25 +198,34 @@ static void link_socket(struct runtime *rt, const char *path, struct slice name,
         log_line(LOG_ERROR, "service bindings do not reach Worker %.*s: %s", SLICE_FMT(name), strerror(errno));
 }
 
-static void link_sockets(struct hosted *h, const struct instance *in, const struct slice *entrypoints, size_t n)
+static void unlink_socket(struct hosted *h, struct slice entrypoint)
 {
-    link_socket(h->rt, in->target->path, slice_cstr(h->name), SLICE_NONE);
-    for (size_t i = 0; i < n; i++)
-        link_socket(h->rt, in->entry_paths[i], slice_cstr(h->name), entrypoints[i]);
+    char path[CONFIG_SOCKET_MAX];
+
+    config_worker_socket(h->rt->opt.run_dir, slice_cstr(h->name), entrypoint, path);
+    (void)unlink(path); /* assets only: there is none */
 }
 
 static void unlink_sockets(struct hosted *h)
 {
-    struct slice entrypoints[PROCESS_MAX_SOCKETS];
-    size_t n = wishes_of(h->rt, h->name, entrypoints, PROCESS_MAX_SOCKETS);
-    char path[CONFIG_SOCKET_MAX];
+    unlink_socket(h, SLICE_NONE);
+    for (size_t i = 0; i < h->served.n; i++)
+        unlink_socket(h, h->served.names[i]);
+    entrypoints_clear(&h->served);
+}
 
-    config_worker_socket(h->rt->opt.run_dir, slice_cstr(h->name), SLICE_NONE, path);
-    (void)unlink(path); /* assets only: there is none */
-    for (size_t i = 0; i < n; i++) {
-        config_worker_socket(h->rt->opt.run_dir, slice_cstr(h->name), entrypoints[i], path);
-        (void)unlink(path);
-    }
+/* From now on others reach this process, also under those names. Takes them. */
+static void link_sockets(struct hosted *h, const struct instance *in, struct entrypoints *served)
+{
+    link_socket(h->rt, in->target->path, slice_cstr(h->name), SLICE_NONE);
+    for (size_t i = 0; i < served->n; i++)
+        link_socket(h->rt, in->entry_paths[i], slice_cstr(h->name), served->names[i]);
+    for (size_t i = 0; i < h->served.n; i++)
+        if (!entrypoints_have(served, h->served.names[i]))
+            unlink_socket(h, h->served.names[i]);
+    entrypoints_clear(&h->served);
+    h->served = *served;
+    *served = (struct entrypoints){ 0 };
 }
 
 /* Under the deploy lock: what the supervisor's crons and tails look at. */
@@ -325,41 +282,58 @@ static bool wants_tails(const struct hosted *h)
     return h->rt->opt.always_tail || atomic_load(&h->n_tails) > 0;
 }
 
-/* Starts spec's process as the others want it. One that has lost an entrypoint is still good for its other callers. */
-static enum status start_for_all(struct hosted *h, const struct worker_spec *spec, bool tails, struct instance **ret,
-                                 struct error *err)
+/*
+ * Starts spec's process as the others want it; *ret_served, empty before, is what it has of that. A script that has lost
+ * an entrypoint is still good for its other callers.
+ */
+static enum status start_for_all(struct hosted *h, const struct worker_spec *spec, bool tails,
+                                 struct entrypoints *ret_served, struct instance **ret, struct error *err)
 {
-    struct slice entrypoints[PROCESS_MAX_SOCKETS];
-    size_t n = wishes_of(h->rt, h->name, entrypoints, PROCESS_MAX_SOCKETS - 2);
-    enum status st = start(h, spec, tails, entrypoints, n, ret, err);
+    enum status st;
+    struct error why;
 
-    if (st != STATUS_OK && n && err && strstr(err->msg, "entrypoint")) {
-        log_line(LOG_WARN, "Worker %s: %s", h->name, err->msg);
-        n = 0;
-        st = start(h, spec, tails, NULL, 0, ret, err);
+    wishes_collect(h->rt, h->name, ret_served);
+    while ((st = start(h, spec, tails, ret_served, ret, &why)) != STATUS_OK &&
+           entrypoints_remove_missing(ret_served, why.msg))
+        log_line(LOG_WARN, "Worker %s: other Workers are bound to what it does not export: %s", h->name, why.msg);
+    if (st != STATUS_OK) {
+        entrypoints_clear(ret_served);
+        if (err)
+            *err = why;
     }
-    if (st == STATUS_OK)
-        link_sockets(h, *ret, entrypoints, n);
     return st;
+}
+
+/* A process of the same spec takes the place of the one before. Takes what is in *served. */
+static enum status replace_by(struct hosted *h, struct instance *in, struct entrypoints *served, bool tails,
+                              struct error *err)
+{
+    struct target *before_target = NULL;
+    struct instance *before = h->instance;
+    enum status st = directory_set_target(h->rt->directory, slice_cstr(h->name), in->target, &before_target, err);
+
+    if (st != STATUS_OK) {
+        supervisor_retire(h->rt, in);
+        entrypoints_clear(served);
+        return st;
+    }
+    target_unref(before_target);
+    link_sockets(h, in, served);
+    set_active(h, in, tails);
+    retire_instance(h, before);
+    return STATUS_OK;
 }
 
 enum status hosted_replace(struct hosted *h, struct error *err)
 {
-    struct target *before_target = NULL;
-    struct instance *in = NULL, *before = h->instance;
+    struct entrypoints served = { 0 };
+    struct instance *in = NULL;
     bool tails = wants_tails(h);
 
-    if (!before)
+    if (!h->instance)
         return STATUS_OK; /* no script */
-    enum status st = start_for_all(h, h->spec, tails, &in, err);
-    if (st == STATUS_OK)
-        st = directory_set_target(h->rt->directory, slice_cstr(h->name), in->target, &before_target, err);
-    if (st != STATUS_OK)
-        return st;
-    target_unref(before_target);
-    set_active(h, in, tails);
-    retire_instance(h, before);
-    return STATUS_OK;
+    enum status st = start_for_all(h, h->spec, tails, &served, &in, err);
+    return st == STATUS_OK ? replace_by(h, in, &served, tails, err) : st;
 }
 
 /* ---- those who call it ---- */
@@ -431,6 +405,25 @@ void hosting_refresh_callers(struct runtime *rt, const char *name)
 
 /* ---- deploying ---- */
 
+/* Under its deploy lock: gives it one more socket, for this export. It fails when there is none of that name. */
+static enum status serve_too(struct hosted *h, struct slice entrypoint, struct error *err)
+{
+    struct entrypoints wished = { 0 }, served = { 0 };
+    struct instance *in = NULL;
+    bool tails = wants_tails(h);
+
+    wishes_collect(h->rt, h->name, &wished);
+    for (size_t i = 0; i < wished.n; i++) /* what it is known not to have is left out */
+        if (entrypoints_have(&h->served, wished.names[i]) || slice_eq(wished.names[i], entrypoint))
+            (void)entrypoints_add(&served, wished.names[i]); /* there are no more of them */
+    entrypoints_clear(&wished);
+    enum status st = start(h, h->spec, tails, &served, &in, err);
+    if (st == STATUS_OK)
+        return replace_by(h, in, &served, tails, err);
+    entrypoints_clear(&served);
+    return st;
+}
+
 /* Named exports that this Worker calls need their sockets at the others. */
 static enum status ask_for_entrypoints(struct runtime *rt, const struct worker_spec *spec, struct error *err)
 {
@@ -438,37 +431,26 @@ static enum status ask_for_entrypoints(struct runtime *rt, const struct worker_s
 
     for (size_t i = 0; i < spec->n_bindings && st == STATUS_OK; i++) {
         const struct worker_binding *b = &spec->bindings[i];
-        if (b->kind != BINDING_SERVICE || !b->entrypoint.len || slice_eq(b->value, spec->name) ||
-            !wish_for(rt, b->value, b->entrypoint))
-            continue;
-        struct hosted *other = hosted_find(rt, b->value);
+        struct hosted *other = wishes_binding(spec, b) ? hosted_find(rt, b->value) : NULL;
         if (!other)
             continue; /* gets it when it is deployed */
         pthread_mutex_lock(&other->deploy);
-        struct slice entrypoints[PROCESS_MAX_SOCKETS];
-        struct instance *in = NULL;
-        size_t n = wishes_of(rt, other->name, entrypoints, PROCESS_MAX_SOCKETS - 2);
-        /* Tried aside first, so that a name that does not exist is refused here. */
-        if (other->instance)
-            st = start(other, other->spec, false, entrypoints, n, &in, err);
-        if (in)
-            supervisor_retire(rt, in);
-        if (st == STATUS_OK)
-            st = hosted_replace(other, err);
-        else
-            IGNORE_RESULT(error_prefix(err, "The service binding '%.*s'", SLICE_FMT(b->name))); /* keeps the status */
+        if (!other->removed && other->instance && !entrypoints_have(&other->served, b->entrypoint))
+            st = serve_too(other, b->entrypoint, err);
         if (st != STATUS_OK)
-            drop_wish(rt, b->value, b->entrypoint);
+            IGNORE_RESULT(error_prefix(err, "The service binding '%.*s'", SLICE_FMT(b->name))); /* keeps the status */
         release(other);
     }
     return st;
 }
 
+/* On success the Worker holds spec's wishes, and those of the spec before are dropped. */
 static enum status put_in_place(struct hosted *h, const struct worker_spec *spec, struct error *err)
 {
     struct hosted_cron *crons = NULL;
     struct instance *in = NULL, *before = h->instance;
     struct target *before_target = NULL;
+    struct entrypoints served = { 0 };
     struct arena arena;
     bool tails = wants_tails(h);
 
@@ -477,17 +459,24 @@ static enum status put_in_place(struct hosted *h, const struct worker_spec *spec
     enum status st = copy ? parse_crons(spec->crons, spec->n_crons, &crons, err)
                           : error_set(err, STATUS_NOMEM, 0, "the Worker's settings are too large");
     if (st == STATUS_OK && spec->n_modules)
-        st = start_for_all(h, copy, tails, &in, err);
+        st = start_for_all(h, copy, tails, &served, &in, err);
     if (st == STATUS_OK)
         st = directory_put(h->rt->directory, copy, in ? in->target : NULL, &before_target, err);
     if (st != STATUS_OK) {
         if (in)
             supervisor_retire(h->rt, in);
+        entrypoints_clear(&served);
         free(crons);
         arena_release(&arena);
         return st;
     }
     target_unref(before_target);
+    if (in)
+        link_sockets(h, in, &served);
+    else
+        unlink_sockets(h);
+    if (h->spec)
+        wishes_drop(h->rt, h->spec);
     arena_release(&h->arena);
     h->arena = arena;
     h->spec = copy;
@@ -495,6 +484,28 @@ static enum status put_in_place(struct hosted *h, const struct worker_spec *spec
     set_active(h, in, tails);
     retire_instance(h, before);
     return STATUS_OK;
+}
+
+/* Its wishes are taken. */
+static enum status deploy_wished(struct runtime *rt, const struct worker_spec *spec, struct error *err)
+{
+    char name[WORKER_NAME_MAX + 1];
+    struct error own;
+    enum status st = ask_for_entrypoints(rt, spec, err);
+
+    if (st == STATUS_OK)
+        st = listening_ensure(rt, err ? err : &own);
+    if (st != STATUS_OK)
+        return st;
+    snprintf(name, sizeof(name), "%.*s", SLICE_FMT(spec->name));
+    struct hosted *h = hosted_obtain(rt, spec->name);
+    st = put_in_place(h, spec, err);
+    if (!h->spec)
+        hosted_remove(h); /* its first deploy failed */
+    release(h);
+    if (st == STATUS_OK)
+        hosting_refresh_callers(rt, name);
+    return st;
 }
 
 static enum status deploy(struct runtime *rt, const struct worker_spec *spec, struct error *err)
@@ -506,21 +517,12 @@ static enum status deploy(struct runtime *rt, const struct worker_spec *spec, st
     if (st == STATUS_OK && spec->n_modules)
         st = flags_check(rt, spec, err);
     if (st == STATUS_OK)
-        st = ask_for_entrypoints(rt, spec, err);
-    struct error own;
-    if (st == STATUS_OK)
-        st = listening_ensure(rt, err ? err : &own);
+        st = wishes_take(rt, spec, err);
     if (st != STATUS_OK)
         return st;
-    char name[WORKER_NAME_MAX + 1];
-    snprintf(name, sizeof(name), "%.*s", SLICE_FMT(spec->name));
-    struct hosted *h = hosted_obtain(rt, spec->name);
-    st = put_in_place(h, spec, err);
-    if (!h->spec)
-        hosted_remove(h); /* its first deploy failed */
-    release(h);
-    if (st == STATUS_OK)
-        hosting_refresh_callers(rt, name);
+    st = deploy_wished(rt, spec, err);
+    if (st != STATUS_OK)
+        wishes_drop(rt, spec);
     return st;
 }
 
@@ -548,6 +550,8 @@ static enum status remove_worker(struct runtime *rt, struct slice name, struct e
     target_unref(before);
     if (!h->removed) {
         unlink_sockets(h);
+        if (h->spec)
+            wishes_drop(rt, h->spec);
         set_active(h, NULL, false);
         set_crons(h, NULL, 0);
         retire_instance(h, in);
@@ -590,9 +594,5 @@ void hosting_clear(struct runtime *rt)
         rt->hosted = h->next;
         hosted_unref(h);
     }
-    while (rt->wishes) {
-        struct wish *w = rt->wishes;
-        rt->wishes = w->next;
-        free(w);
-    }
+    wishes_clear(rt);
 }

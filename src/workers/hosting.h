@@ -11,6 +11,7 @@
 #include "workers/config.h"
 #include "workers/cron.h"
 #include "workers/directory.h"
+#include "workers/entrypoints.h"
 #include "workers/events.h"
 #include "workers/instance.h"
 #include "workers/program.h"
@@ -33,11 +34,12 @@ struct hosted {
     char name[WORKER_NAME_MAX + 1];
     struct events *events;
 
-    pthread_mutex_t deploy; /* held during a deploy; guards the next four */
+    pthread_mutex_t deploy; /* held during a deploy; guards the next five */
     bool removed;
     struct arena arena; /* of spec */
     struct worker_spec *spec;
     struct instance *instance; /* the active one; NULL: none, or assets only */
+    struct entrypoints served; /* that the active one has sockets for */
 
     bool tails;                /* the active one reports its events; written under both locks */
     struct hosted_cron *crons; /* guarded by rt->lock */
@@ -45,13 +47,6 @@ struct hosted {
     struct target *target; /* the active one's; guarded by rt->lock */
     char cron_path[108];   /* the active one's; guarded by rt->lock */
     _Atomic int n_tails;
-};
-
-/* A named export of a Worker that another one is bound to: it needs a socket of its own. */
-struct wish {
-    struct wish *next;
-    char worker[WORKER_NAME_MAX + 1];
-    char entrypoint[];
 };
 
 struct runtime {
@@ -68,7 +63,7 @@ struct runtime {
     struct worker_flags *flags;
     pthread_mutex_t lock; /* guards the lists, the crons and the URL */
     struct hosted *hosted;
-    struct wish *wishes; /* guarded by lock; few, and kept */
+    struct wish *wishes; /* guarded by lock */
     bool closing;        /* guarded by lock: the pool takes no more, nobody enters */
     size_t n_inside;     /* calls that use instances; guarded by lock */
     pthread_cond_t left; /* n_inside is 0 */

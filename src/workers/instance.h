@@ -38,9 +38,8 @@ struct instance_options {
     const char *run_dir;
     uint64_t number; /* unique in run_dir */
     struct slice name, version;
-    const struct slice *entrypoints;
-    size_t n_entrypoints;
-    bool stable_only; /* without --experimental */
+    size_t n_entrypoints; /* named exports with sockets of their own */
+    bool stable_only;     /* without --experimental */
     int64_t memory_limit_bytes, cpu_limit_ms, start_timeout_ms;
     int64_t linger_ms; /* after the last request, for what it does behind its answers */
     int64_t drain_ms;  /* that requests of a retired instance may still take */
@@ -54,7 +53,7 @@ struct instance {
     struct buf config;                /* the maker fills it before the start */
     char mark[INSTANCE_MARK_LEN + 1]; /* begins a line of trace items; "": it has no tail Worker */
     char cron_path[108];
-    char **entry_paths; /* as opt.entrypoints */
+    char **entry_paths; /* n_entrypoints of them */
     void *owner;        /* the maker's own */
     _Atomic uint64_t n_events;
     _Atomic int n_restarts;

@@ -716,6 +716,70 @@ static void workers_call_each_other(void **state UNUSED)
     CHECK_GET("caller.localhost", "/", "200", "again");
 }
 
+#define EXPORTS(name) "export class " name " extends WorkerEntrypoint { hi() { return '" name " is here' } }"
+#define CALLEE(exports, text) \
+    "import { WorkerEntrypoint } from 'cloudflare:workers';" exports \
+    "export default { fetch() { return new Response('" text "') } }"
+
+static enum status deploy_caller(const char *name, const char *entrypoint, struct error *err)
+{
+    struct worker_binding binding = { .name = SLICE_LIT("O"),
+                                      .kind = BINDING_SERVICE,
+                                      .value = SLICE_LIT("exporter"),
+                                      .entrypoint = slice_cstr(entrypoint) };
+
+    return deploy_with(name,
+                       "export default { async fetch(r, env) { try { return new Response(await env.O.hi()) }"
+                       " catch (e) { return new Response('lost', { status: 500 }) } } }",
+                       (struct worker_spec){ .bindings = &binding, .n_bindings = 1 }, err);
+}
+
+static void a_lost_entrypoint_is_lost_for_its_own_callers_alone(void **state UNUSED)
+{
+    struct error err;
+
+    deploy("exporter", CALLEE(EXPORTS("Foo") EXPORTS("Bar"), "first"));
+    assert_int_equal(deploy_caller("calls-foo", "Foo", &err), STATUS_OK);
+    assert_int_equal(deploy_caller("calls-bar", "Bar", &err), STATUS_OK);
+    CHECK_GET("calls-foo.localhost", "/", "200", "Foo is here");
+    CHECK_GET("calls-bar.localhost", "/", "200", "Bar is here");
+    deploy("exporter", CALLEE(EXPORTS("Foo"), "second"));
+    CHECK_GET("exporter.localhost", "/", "200", "second");
+    CHECK_GET("calls-foo.localhost", "/", "200", "Foo is here");
+    CHECK_GET("calls-bar.localhost", "/", "500", "lost");
+    assert_int_equal(deploy_caller("calls-bar-too", "Bar", &err), STATUS_INVALID);
+    assert_non_null(strstr(err.msg, "Bar"));
+    CHECK_GET("calls-foo.localhost", "/", "200", "Foo is here");
+    deploy("exporter", CALLEE(EXPORTS("Foo") EXPORTS("Bar"), "third"));
+    CHECK_GET("calls-bar.localhost", "/", "200", "Bar is here");
+    assert_int_equal(runtime_remove(f.rt, SLICE_LIT("calls-bar"), &err), STATUS_OK);
+    deploy("exporter", CALLEE(EXPORTS("Foo"), "fourth"));
+    CHECK_GET("calls-foo.localhost", "/", "200", "Foo is here");
+}
+
+static void too_many_entrypoints_of_one_worker_are_refused(void **state UNUSED)
+{
+    struct worker_binding bindings[40];
+    char names[40][8];
+    struct error err;
+
+    for (size_t i = 0; i < ARRAY_LEN(bindings); i++) {
+        snprintf(names[i], sizeof(names[i]), "E%zu", i);
+        bindings[i] = (struct worker_binding){ .name = slice_cstr(names[i]),
+                                               .kind = BINDING_SERVICE,
+                                               .value = SLICE_LIT("not-there-yet"),
+                                               .entrypoint = slice_cstr(names[i]) };
+    }
+    struct worker_spec more = { .bindings = bindings, .n_bindings = 31 };
+    assert_int_equal(deploy_with("calls-many", hello, more, &err), STATUS_LIMIT);
+    more.n_bindings = 30; /* nothing is left of those that were refused */
+    assert_int_equal(deploy_with("calls-many", hello, more, &err), STATUS_OK);
+    more.bindings = bindings + 1;
+    assert_int_equal(deploy_with("calls-another", hello, more, &err), STATUS_LIMIT);
+    assert_int_equal(runtime_remove(f.rt, SLICE_LIT("calls-many"), &err), STATUS_OK);
+    assert_int_equal(deploy_with("calls-another", hello, more, &err), STATUS_OK);
+}
+
 static void a_check_tells_the_handlers_and_leaves_no_worker(void **state UNUSED)
 {
     char path[128];
@@ -798,6 +862,8 @@ int main(void)
         cmocka_unit_test(crons_run_by_hand_and_their_outcome_is_known),
         cmocka_unit_test(tails_tell_logs_exceptions_and_outcomes),
         cmocka_unit_test(workers_call_each_other),
+        cmocka_unit_test(a_lost_entrypoint_is_lost_for_its_own_callers_alone),
+        cmocka_unit_test(too_many_entrypoints_of_one_worker_are_refused),
         cmocka_unit_test(a_check_tells_the_handlers_and_leaves_no_worker),
     };
 
