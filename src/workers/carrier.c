@@ -444,10 +444,15 @@ static void refuse_head(struct carrier *c)
 
 static void parse_failed(struct carrier *c)
 {
-    if (c->state == CARRIER_HEAD && !c->head_complete)
+    if (c->state == CARRIER_HEAD && !c->head_complete) {
         refuse_head(c);
-    else
-        carrier_close(c); /* a broken body: the Worker and the client both see a cut */
+    } else if (c->state == CARRIER_CARRYING && !c->answer_begun) {
+        drop_upstream(c); /* the Worker sees a cut */
+        c->keep_alive = false;
+        carrier_answer(c, 400, "The request's body is not valid HTTP/1.1.");
+    } else {
+        carrier_close(c); /* now the client sees it, too */
+    }
 }
 
 /* One call of the parser. True: there may be more to parse now. */

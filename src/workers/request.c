@@ -16,8 +16,18 @@ enum { MAX_ATTEMPTS = 3 };
 
 struct aim {
     struct slice target, path, host; /* target: path and query */
+    bool lacks_slash;                /* the target is a query alone: "http://host?x=1" */
     bool is_https;
 };
+
+/* Where the host of "host/path" or "host?query" ends. */
+static size_t authority_len(struct slice rest)
+{
+    for (size_t i = 0; i < rest.len; i++)
+        if (strchr("/?#", rest.ptr[i]))
+            return i;
+    return rest.len;
+}
 
 /* "http://host/path" says its host itself. */
 static struct aim take_aim(const struct carrier *c)
@@ -29,12 +39,12 @@ static struct aim take_aim(const struct carrier *c)
         if (!slice_starts_nocase(a.target, slice_cstr(schemes[i])))
             continue;
         struct slice rest = slice_from(a.target, strlen(schemes[i]));
-        const char *slash = memchr(rest.ptr, '/', rest.len);
-        a.host = slash ? slice_of(rest.ptr, (size_t)(slash - rest.ptr)) : rest;
-        a.target = slash ? slice_from(rest, a.host.len) : SLICE_LIT("/");
+        a.host = slice_of(rest.ptr, authority_len(rest));
+        a.target = a.host.len < rest.len ? slice_from(rest, a.host.len) : SLICE_LIT("/");
+        a.lacks_slash = a.target.ptr[0] != '/';
     }
     const char *mark = memchr(a.target.ptr, '?', a.target.len);
-    a.path = mark ? slice_of(a.target.ptr, (size_t)(mark - a.target.ptr)) : a.target;
+    a.path = a.lacks_slash ? SLICE_LIT("/") : mark ? slice_of(a.target.ptr, (size_t)(mark - a.target.ptr)) : a.target;
     a.is_https = slice_eq_nocase(head_find(&c->head, "x-forwarded-proto"), SLICE_LIT("https"));
     return a;
 }
@@ -109,13 +119,26 @@ static void write_header(struct buf *b, const char *name, struct slice value)
     buf_append(b, "\r\n", 2);
 }
 
-static bool address_text(const struct carrier *c, char ret[INET6_ADDRSTRLEN])
+/* Its IPv4 address, also when it came over an IPv6 socket; NULL: it has none. */
+static const unsigned char *ipv4_of(const struct carrier *c)
 {
     const struct sockaddr_in6 *v6 = (const void *)&c->address;
     const struct sockaddr_in *v4 = (const void *)&c->address;
 
     if (c->address.ss_family == AF_INET)
-        return inet_ntop(AF_INET, &v4->sin_addr, ret, INET6_ADDRSTRLEN) != NULL;
+        return (const void *)&v4->sin_addr;
+    if (c->address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        return v6->sin6_addr.s6_addr + 12;
+    return NULL;
+}
+
+static bool address_text(const struct carrier *c, char ret[INET6_ADDRSTRLEN])
+{
+    const struct sockaddr_in6 *v6 = (const void *)&c->address;
+    const unsigned char *v4 = ipv4_of(c);
+
+    if (v4)
+        return inet_ntop(AF_INET, v4, ret, INET6_ADDRSTRLEN) != NULL;
     if (c->address.ss_family == AF_INET6)
         return inet_ntop(AF_INET6, &v6->sin6_addr, ret, INET6_ADDRSTRLEN) != NULL;
     return false;
@@ -125,30 +148,42 @@ static bool address_text(const struct carrier *c, char ret[INET6_ADDRSTRLEN])
 static bool is_from_loopback(const struct carrier *c)
 {
     const struct sockaddr_in6 *v6 = (const void *)&c->address;
-    const struct sockaddr_in *v4 = (const void *)&c->address;
+    const unsigned char *v4 = ipv4_of(c);
 
-    if (c->address.ss_family == AF_INET)
-        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    if (v4)
+        return v4[0] == 127;
     return c->address.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
+/* All X-Forwarded-For headers as one list, with ", " behind each; *ret_last is the last address in it. */
+static void write_forwarded(const struct carrier *c, struct buf *b, struct slice *ret_last)
+{
+    const struct head_reader *h = &c->head;
+
+    *ret_last = SLICE_NONE;
+    for (size_t i = 0; i < h->n_headers; i++) {
+        struct slice rest = head_slice(h, h->headers[i].value);
+        if (!rest.len || !slice_eq_nocase(head_slice(h, h->headers[i].name), SLICE_LIT("x-forwarded-for")))
+            continue;
+        buf_append_slice(b, rest);
+        buf_append(b, ", ", 2);
+        while (rest.ptr)
+            *ret_last = slice_trim(slice_cut(&rest, ','));
+    }
+}
+
+/* What a client says of itself can be made up: the address that the proxy next to us saw is the last one. */
 static void write_origin(struct carrier *c, struct buf *b, const struct aim *aim)
 {
     char text[INET6_ADDRSTRLEN] = "";
-    struct slice own = address_text(c, text) ? slice_cstr(text) : SLICE_LIT("unknown");
+    struct slice own = address_text(c, text) ? slice_cstr(text) : SLICE_LIT("unknown"), last;
     bool trusted = is_from_loopback(c);
-    struct slice said = head_find(&c->head, "x-forwarded-for");
-    struct slice chain = said, first = trusted && said.len ? slice_trim(slice_cut(&chain, ',')) : own;
-    struct slice client = trusted ? head_find(&c->head, "cf-connecting-ip") : SLICE_NONE;
 
-    write_header(b, "CF-Connecting-IP", client.len ? client : first);
     buf_append_cstr(b, "X-Forwarded-For: ");
-    if (said.len) {
-        buf_append_slice(b, said);
-        buf_append(b, ", ", 2);
-    }
+    write_forwarded(c, b, &last);
     buf_append_slice(b, own);
     buf_append(b, "\r\n", 2);
+    write_header(b, "CF-Connecting-IP", trusted && last.len ? last : own);
     write_header(b, "X-Forwarded-Proto", trusted && aim->is_https ? SLICE_LIT("https") : SLICE_LIT("http"));
 }
 
@@ -187,7 +222,7 @@ static void write_head(struct carrier *c, const struct aim *aim, bool to_dione)
 
     buf_clear(b);
     buf_append_slice(b, method_of(c));
-    buf_append_char(b, ' ');
+    buf_append_cstr(b, aim->lacks_slash ? " /" : " ");
     buf_append_slice(b, aim->target);
     buf_append_cstr(b, " HTTP/1.1\r\n");
     write_header(b, "Host", aim->host);
@@ -331,6 +366,48 @@ static bool has_odd_encoding(const struct carrier *c)
     return encoding.ptr && !slice_eq_nocase(slice_trim(encoding), SLICE_LIT("chunked"));
 }
 
+static size_t count_headers(const struct head_reader *h, const char *name)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->n_headers; i++)
+        n += slice_eq_nocase(head_slice(h, h->headers[i].name), slice_cstr(name));
+    return n;
+}
+
+/* What could be understood in two ways. NULL: nothing. */
+static const char *find_ambiguity(const struct carrier *c, struct slice host)
+{
+    size_t n_hosts = count_headers(&c->head, "host");
+
+    if (n_hosts > 1)
+        return "The request has several Host headers.";
+    if (n_hosts == 0 && !c->is_http10)
+        return "The request has no Host header.";
+    if (memchr(host.ptr ? host.ptr : "", '@', host.len))
+        return "The request's host has a user name.";
+    if (c->is_http10 && head_find(&c->head, "transfer-encoding").ptr)
+        return "Transfer-Encoding is not part of HTTP/1.0.";
+    return NULL;
+}
+
+/* False: refused. */
+static bool check_head(struct carrier *c)
+{
+    const char *ambiguity = find_ambiguity(c, take_aim(c).host);
+
+    if (c->parser.method != HTTP_CONNECT && !ambiguity && !has_odd_encoding(c))
+        return true;
+    c->keep_alive = false;
+    if (c->parser.method == HTTP_CONNECT)
+        carrier_answer(c, 405, "CONNECT is not for Workers.");
+    else if (ambiguity)
+        carrier_answer(c, 400, "%s", ambiguity);
+    else
+        carrier_answer(c, 501, "A request's Transfer-Encoding can only be 'chunked'.");
+    return false;
+}
+
 void request_begin(struct carrier *c)
 {
     bool is_safe = c->parser.method == HTTP_GET || c->parser.method == HTTP_HEAD || c->parser.method == HTTP_OPTIONS;
@@ -339,16 +416,8 @@ void request_begin(struct carrier *c)
     c->can_repeat = is_safe && !c->has_body && !c->wants_upgrade;
     c->hit = (struct directory_hit){ 0 };
     carrier_carry(c);
-    if (c->parser.method == HTTP_CONNECT) {
-        c->keep_alive = false;
-        carrier_answer(c, 405, "CONNECT is not for Workers.");
+    if (!check_head(c))
         return;
-    }
-    if (has_odd_encoding(c)) {
-        c->keep_alive = false;
-        carrier_answer(c, 501, "A request's Transfer-Encoding can only be 'chunked'.");
-        return;
-    }
     if (c->share->proxy->opt.test_scheduled && by_hand_take(c, take_aim(c).target))
         return;
     if (!route_and_send(c, false))

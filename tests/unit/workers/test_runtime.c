@@ -502,6 +502,26 @@ static void a_client_that_takes_no_answers_is_not_read_without_end(void **state 
     buf_release(&request);
 }
 
+static void a_target_may_name_its_host(void **state UNUSED)
+{
+    deploy("one", hello);
+    check_contains("other", "GET http://one.localhost/p?q", "\r\n", "200", "hello http://one.localhost/p?q");
+    check_contains("other", "GET http://one.localhost?q=1", "\r\n", "200", "hello http://one.localhost/?q=1");
+    check_contains("other", "GET http://one.localhost", "\r\n", "200", "hello http://one.localhost/");
+    check_contains("other", "GET http://u@one.localhost/", "\r\n", "400", "user name");
+}
+
+static void the_client_is_who_the_proxy_in_front_saw(void **state UNUSED)
+{
+    deploy("who", "export default { fetch(r) { return new Response(r.headers.get('cf-connecting-ip') + ' of ' +"
+                  " r.headers.get('x-forwarded-for')) } }");
+    CHECK_GET("who.localhost", "/", "200", "127.0.0.1 of 127.0.0.1");
+    check_contains("who.localhost", "GET /", "CF-Connecting-IP: 6.6.6.6\r\n\r\n", "200", "127.0.0.1 of 127.0.0.1");
+    check_contains("who.localhost", "GET /",
+                   "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7, 203.0.113.9\r\n\r\n", "200",
+                   "203.0.113.9 of 6.6.6.6, 7.7.7.7, 203.0.113.9, 127.0.0.1");
+}
+
 static void malformed_requests_are_refused(void **state UNUSED)
 {
     struct buf answer = { 0 };
@@ -515,6 +535,21 @@ static void malformed_requests_are_refused(void **state UNUSED)
     check_contains("x", "POST /", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", "400",
                    "not valid");
     check_contains("x", "CONNECT x:80", "\r\n", "405", "CONNECT");
+    check_contains("x", "POST /", "Host: y\r\n\r\n", "400", "several Host");
+    check_contains("u@one.localhost", "GET /", "\r\n", "400", "user name");
+    fd = dial();
+    say(fd, "GET / HTTP/1.1\r\n\r\n", 18);
+    take_all(fd, &answer);
+    assert_non_null(strstr(answer.ptr, "HTTP/1.1 400"));
+    buf_clear(&answer);
+    const char *old = "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    fd = dial();
+    say(fd, old, strlen(old));
+    take_all(fd, &answer);
+    assert_non_null(strstr(answer.ptr, "HTTP/1.1 400"));
+    buf_clear(&answer);
+    deploy("sink", "export default { async fetch(r) { await r.text(); return new Response('all') } }");
+    check_contains("sink.localhost", "POST /", "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "400", "body is not valid");
     fd = dial();
     struct buf head = { 0 };
     buf_append_cstr(&head, "GET / HTTP/1.1\r\nHost: x\r\n");
@@ -854,6 +889,8 @@ int main(void)
         cmocka_unit_test(a_slow_client_gets_the_end_of_an_answer_before_its_connection_closes),
         cmocka_unit_test(a_client_that_has_closed_its_side_is_answered),
         cmocka_unit_test(a_client_that_takes_no_answers_is_not_read_without_end),
+        cmocka_unit_test(a_target_may_name_its_host),
+        cmocka_unit_test(the_client_is_who_the_proxy_in_front_saw),
         cmocka_unit_test(malformed_requests_are_refused),
         cmocka_unit_test(routes_choose_the_most_specific_worker),
         cmocka_unit_test(a_killed_process_is_replaced_and_nobody_notices),
