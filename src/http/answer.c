@@ -299,7 +299,11 @@ void http_respond_header(struct http_request *req, const char *name, struct slic
 
     buf_append_cstr(h, name);
     buf_append(h, ": ", 2);
+    size_t at = h->len;
     buf_append_slice(h, value);
+    for (; at < h->len; at++)
+        if (h->ptr[at] == '\r' || h->ptr[at] == '\n' || !h->ptr[at])
+            h->ptr[at] = ' ';
     buf_append(h, "\r\n", 2);
 }
 

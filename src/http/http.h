@@ -111,7 +111,7 @@ void http_body_resume(struct http_request *req);
 
 /* The reason phrase of the answer instead of the usual one: one line is made of it, cut at 512 bytes. */
 void http_respond_reason(struct http_request *req, struct slice text);
-/* Adds a header to the answer. `value` must be free of CR and LF. */
+/* Adds a header to the answer: one line, CR, LF and NUL in `value` become spaces. */
 void http_respond_header(struct http_request *req, const char *name, struct slice value);
 /* Sends the answer and ends the request: req is gone afterwards. Takes *body's memory. Loop thread. */
 void http_respond(struct http_request *req, int status, const char *content_type, struct buf *body);

@@ -51,10 +51,10 @@ static struct {
     sem_t gate_reached, gate_open;
 
     /* sink */
-    bool sink_pauses;          /* at each piece, until a pool thread has seen it */
-    bool sink_waits;           /* at the first piece, until the test calls sink_resume */
-    bool sink_stutters;        /* pauses and resumes at once */
-    bool sink_refuses;         /* answers at the first piece */
+    bool sink_pauses;   /* at each piece, until a pool thread has seen it */
+    bool sink_waits;    /* at the first piece, until the test calls sink_resume */
+    bool sink_stutters; /* pauses and resumes at once */
+    bool sink_refuses;  /* answers at the first piece */
     uint64_t sink_limit;
     _Atomic int n_sink_ends, n_sink_aborts;
     sem_t sink_paused;
@@ -99,6 +99,12 @@ static void on_echo(struct http_request *req)
 static void on_none(struct http_request *req)
 {
     respond_text(req, 204, SLICE_NONE);
+}
+
+static void on_split(struct http_request *req)
+{
+    http_respond_header(req, "X-Value", SLICE_LIT("one\r\nX-Two: 2\0end"));
+    respond_text(req, 200, SLICE_LIT("split"));
 }
 
 static void on_big(struct http_request *req)
@@ -280,6 +286,7 @@ static const struct http_route test_routes[] = {
     { .method = HTTP_M_POST, .pattern = "small", .handle = on_echo, .body_limit = 10 },
     { .method = HTTP_M_POST, .pattern = "later", .handle = on_later },
     { .method = HTTP_M_GET, .pattern = "gate", .handle = on_gate },
+    { .method = HTTP_M_GET, .pattern = "split", .handle = on_split },
     { .method = HTTP_M_GET, .pattern = "big", .handle = on_big },
     { .method = HTTP_M_GET, .pattern = "none", .handle = on_none },
     { .method = HTTP_M_POST, .pattern = "early", .begin = begin_early },

@@ -127,6 +127,19 @@ static void a_head_request_tells_a_files_size_and_sends_nothing(void **state UNU
     close(fd);
 }
 
+static void a_header_is_one_line(void **state UNUSED)
+{
+    int fd = client_open();
+    struct buf in = { 0 }, out = { 0 };
+
+    client_say(fd, "GET /split HTTP/1.1\r\n\r\n");
+    assert_int_equal(client_take(fd, &in, &out, false), 200);
+    assert_non_null(strstr(out.ptr, "\r\nX-Value: one  X-Two: 2 end\r\n"));
+    buf_release(&in);
+    buf_release(&out);
+    close(fd);
+}
+
 static void pipelined_files_and_texts_stay_in_order(void **state UNUSED)
 {
     int fd = client_open();
@@ -188,6 +201,7 @@ int main(void)
         TEST(clients_may_leave_while_a_handler_has_the_request),
         TEST(files_arrive_whole_and_leave_the_connection_usable),
         TEST(a_head_request_tells_a_files_size_and_sends_nothing),
+        TEST(a_header_is_one_line),
         TEST(pipelined_files_and_texts_stay_in_order),
         TEST(a_file_that_is_shorter_than_promised_ends_the_connection),
         TEST(clients_may_leave_in_the_middle_of_a_file),
