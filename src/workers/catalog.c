@@ -505,8 +505,8 @@ enum status catalog_drop_deployment(struct store *s, struct slice id, struct err
 }
 
 static const char doomed[] =
-    "SELECT id FROM worker_versions WHERE worker = ?1 AND id <> (SELECT version FROM worker_deployments WHERE worker = ?1"
-    " ORDER BY seq DESC LIMIT 1) AND number <= (SELECT number FROM worker_versions WHERE worker = ?1"
+    "SELECT id FROM worker_versions WHERE worker = ?1 AND id IS NOT (SELECT version FROM worker_deployments WHERE worker ="
+    " ?1 ORDER BY seq DESC LIMIT 1) AND number <= (SELECT number FROM worker_versions WHERE worker = ?1"
     " ORDER BY number DESC LIMIT 1 OFFSET 20)";
 static_assert(CATALOG_VERSIONS_KEPT == 20, "the statement above says it too");
 

@@ -112,6 +112,22 @@ static void old_versions_go_but_never_the_active_one(void **state)
     assert_true(slice_eq(worker_active(w)->id, SLICE_LIT("v24")));
 }
 
+static void versions_that_were_never_deployed_go_too(void **state)
+{
+    (void)state;
+    struct slice *gone;
+    size_t n;
+    char id[16];
+
+    for (int i = 0; i < CATALOG_VERSIONS_KEPT + 3; i++) {
+        snprintf(id, sizeof(id), "v%d", i);
+        add("web", id, "{}");
+    }
+    ASSERT_OK(catalog_prune(f.store, SLICE_LIT("web"), &arena, &gone, &n, &err));
+    assert_int_equal(n, 3);
+    assert_int_equal(find("web")->n_versions, CATALOG_VERSIONS_KEPT);
+}
+
 static void a_dropped_first_version_takes_its_worker_along(void **state)
 {
     (void)state;
@@ -203,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(numbers_grow_and_the_newest_deployment_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(old_versions_go_but_never_the_active_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(versions_that_were_never_deployed_go_too, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dropped_first_version_takes_its_worker_along, setup, teardown),
         cmocka_unit_test_setup_teardown(a_route_belongs_to_one_worker, setup, teardown),
         cmocka_unit_test_setup_teardown(crons_keep_their_order_and_what_stays_its_age, setup, teardown),
