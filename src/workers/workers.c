@@ -170,8 +170,8 @@ static enum status gather_files(struct workers *w, const struct new_version_requ
     return STATUS_OK;
 }
 
-enum status workers_add_version(struct workers *w, const struct new_version_request *r, struct worker **ret_worker,
-                                struct error *err)
+static enum status add_version(struct workers *w, const struct new_version_request *r, struct worker **ret_worker,
+                               struct error *err)
 {
     struct version_file *files = NULL;
     struct json *parsed;
@@ -206,6 +206,35 @@ enum status workers_add_version(struct workers *w, const struct new_version_requ
     return catalog_find(w->api->store, r->worker, r->arena, ret_worker, err);
 }
 
+/* Versions that are too old go; failing to is no failure of what made one too many. */
+static void prune(struct workers *w, struct slice name, struct arena *a)
+{
+    struct slice *ids;
+    size_t n;
+    struct error err;
+
+    if (catalog_prune(w->api->store, name, a, &ids, &n, &err) != STATUS_OK) {
+        log_line(LOG_WARN, "Worker %.*s: old versions were not removed: %s", SLICE_FMT(name), err.msg);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        asset_server_drop(w->api->assets, ids[i]);
+        version_files_remove(w->root, name, ids[i]);
+    }
+    if (n)
+        asset_store_collect(w, name);
+}
+
+enum status workers_add_version(struct workers *w, const struct new_version_request *r, struct worker **ret_worker,
+                                struct error *err)
+{
+    enum status st = add_version(w, r, ret_worker, err);
+
+    if (st == STATUS_OK)
+        prune(w, r->worker, r->arena);
+    return st;
+}
+
 /* ---- deployments ---- */
 
 /* Before the runtime learns of the version: its first request may be for an asset. */
@@ -235,6 +264,13 @@ static enum status run_version(struct workers *w, const struct worker *worker, c
     return st;
 }
 
+/* Of a version that was to be deployed and was not. */
+static void forget_site(struct workers *w, const struct worker *worker, const struct version *v)
+{
+    if (worker_active(worker) != v)
+        asset_server_drop(w->api->assets, v->id);
+}
+
 /* What ran before runs again, since the deployment could not be recorded. */
 static void take_back(struct workers *w, const struct worker *worker, struct arena *a)
 {
@@ -245,25 +281,6 @@ static void take_back(struct workers *w, const struct worker *worker, struct are
     if (st != STATUS_OK)
         log_line(LOG_ERROR, "Worker %.*s: the version before could not be brought back: %s", SLICE_FMT(worker->name),
                  err.msg);
-}
-
-/* Versions that are too old go; failing to is no failure of the deployment. */
-static void prune(struct workers *w, struct slice name, struct arena *a)
-{
-    struct slice *ids;
-    size_t n;
-    struct error err;
-
-    if (catalog_prune(w->api->store, name, a, &ids, &n, &err) != STATUS_OK) {
-        log_line(LOG_WARN, "Worker %.*s: old versions were not removed: %s", SLICE_FMT(name), err.msg);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        asset_server_drop(w->api->assets, ids[i]);
-        version_files_remove(w->root, name, ids[i]);
-    }
-    if (n)
-        asset_store_collect(w, name);
 }
 
 enum status workers_deploy(struct workers *w, struct slice name, struct slice version_id, struct slice source,
@@ -280,8 +297,10 @@ enum status workers_deploy(struct workers *w, struct slice name, struct slice ve
         return error_set(err, STATUS_VERSION, 0, "The version %.*s of the Worker %.*s does not exist",
                          SLICE_FMT(version_id), SLICE_FMT(name));
     st = run_version(w, worker, v, a, err);
-    if (st != STATUS_OK)
+    if (st != STATUS_OK) {
+        forget_site(w, worker, v);
         return st;
+    }
     uuid_new(id);
     struct deployment d = { .id = slice_of(id, UUID_LEN),
                             .version_id = v->id,
@@ -291,6 +310,7 @@ enum status workers_deploy(struct workers *w, struct slice name, struct slice ve
     st = catalog_deploy(w->api->store, name, &d, err);
     if (st != STATUS_OK) {
         take_back(w, worker, a);
+        forget_site(w, worker, v);
         return st;
     }
     memcpy(ret_id, id, sizeof(id));
@@ -303,7 +323,7 @@ enum status workers_add_and_deploy(struct workers *w, const struct new_version_r
 {
     char deployment[UUID_LEN + 1];
     struct error dropped;
-    enum status st = workers_add_version(w, r, ret_worker, err);
+    enum status st = add_version(w, r, ret_worker, err);
 
     if (st != STATUS_OK)
         return st;
