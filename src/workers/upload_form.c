@@ -108,10 +108,23 @@ static struct json *place_of(struct arena *a, struct json *at, struct slice rest
     return at;
 }
 
-/* Booleans are written as words; what has a place for one takes it. */
+/* Booleans are written as words: only those fields are read so that have no text to hold. */
+static bool is_boolean(struct slice key)
+{
+    static const char *const keys[] = { "enabled", "invocation_logs",  "keep_assets",    "logpush",
+                                        "persist", "run_worker_first", "serve_directly", "json" };
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (slice_eq(key, slice_cstr(keys[i])))
+            return true;
+    return false;
+}
+
 static void set_value(struct json *v, struct slice text)
 {
     v->text = text;
+    if (!is_boolean(v->key))
+        return;
     if (slice_eq(text, SLICE_LIT("true")))
         v->type = JSON_TRUE;
     else if (slice_eq(text, SLICE_LIT("false")))

@@ -64,15 +64,18 @@ static void nested_fields_become_the_same_metadata(void **state UNUSED)
     part("metadata[bindings][][type]", NULL, "json");
     part("metadata[bindings][][json][deep]", NULL, "x");
     part("metadata[bindings][][name]", NULL, "B");
+    part("metadata[bindings][][type]", NULL, "plain_text");
+    part("metadata[bindings][][text]", NULL, "true");
     part("metadata[logpush]", NULL, "false");
+    part("metadata[observability][enabled]", NULL, "true");
     part("files[a.js]", "other.js", "code");
     part("files[]", "listed.js", "more");
     assert_int_equal(read_form("application/javascript", &u), STATUS_OK);
     json_write_value(&text, u.metadata);
     CHECK_SLICE(buf_slice(&text),
                 "{\"main_module\":\"a.js\",\"compatibility_flags\":[\"one\",\"two\"],"
-                "\"bindings\":[{\"name\":\"A\",\"type\":\"json\",\"json\":{\"deep\":\"x\"}},{\"name\":\"B\"}],"
-                "\"logpush\":false}");
+                "\"bindings\":[{\"name\":\"A\",\"type\":\"json\",\"json\":{\"deep\":\"x\"}},{\"name\":\"B\","
+                "\"type\":\"plain_text\",\"text\":\"true\"}],\"logpush\":false,\"observability\":{\"enabled\":true}}");
     buf_release(&text);
     assert_int_equal(u.form.n, 2);
     CHECK_SLICE(u.form.parts[0].name, "a.js");
