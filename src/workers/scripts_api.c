@@ -129,10 +129,9 @@ void scripts_content(struct http_request *req)
 
 /* ---- GET W: the modules as they were uploaded ---- */
 
-static const char boundary[] = "----dione-2f6f9c1d7ab84c10";
-
-/* The answer is no envelope: its Content-Type is in call->info. */
-static enum status add_part(struct blocking_call *call, const char *folder, const struct json *module, bool alone)
+/* The answer is no envelope: its Content-Type is in call->info. `boundary` NULL: there is one part, which is the answer. */
+static enum status add_part(struct blocking_call *call, const char *folder, const struct json *module,
+                            const char *boundary)
 {
     char path[4096];
     char *bytes;
@@ -144,7 +143,7 @@ static enum status add_part(struct blocking_call *call, const char *folder, cons
     enum status st = worker_file_read(path, &bytes, &len, &call->err);
     if (st != STATUS_OK)
         return st;
-    if (!alone) {
+    if (boundary) {
         buf_printf(&call->result, "--%s\r\nContent-Disposition: form-data; name=", boundary);
         json_write_text(&call->result, name);
         buf_append_cstr(&call->result, "; filename=");
@@ -152,7 +151,7 @@ static enum status add_part(struct blocking_call *call, const char *folder, cons
         buf_printf(&call->result, "\r\nContent-Type: %.*s\r\n\r\n", SLICE_FMT(type));
     }
     buf_append(&call->result, bytes, len);
-    if (!alone)
+    if (boundary)
         buf_append_cstr(&call->result, "\r\n");
     free(bytes);
     return STATUS_OK;
@@ -161,7 +160,7 @@ static enum status add_part(struct blocking_call *call, const char *folder, cons
 static enum status work_get(struct blocking_call *call)
 {
     struct worker *w;
-    char folder[3000];
+    char folder[3000], boundary[UUID_LEN + 1];
     enum status st = call_worker(call, &w);
     struct slice wanted = http_query(call->req, "version");
 
@@ -176,10 +175,11 @@ static enum status work_get(struct blocking_call *call)
     const struct json *modules = json_get(v->document, "modules");
     struct slice format = json_get_text(v->document, "format");
     bool alone = slice_eq(format, SLICE_LIT("service-worker"));
+    uuid_new(boundary); /* no module can hold it */
     snprintf(folder, sizeof(folder), "%s/%.*s/%.*s", workers_root(workers_of(call)), SLICE_FMT(w->name),
              SLICE_FMT(v->id));
     for (const struct json *m = modules ? modules->child : NULL; m && st == STATUS_OK; m = m->next)
-        st = add_part(call, folder, m, alone);
+        st = add_part(call, folder, m, alone ? NULL : boundary);
     if (st != STATUS_OK)
         return st;
     if (alone) {
