@@ -61,7 +61,7 @@ static enum status work_begin(struct blocking_call *call)
 
 void tails_create(struct http_request *req)
 {
-    worker_call(req, API_READ, work_begin);
+    worker_call(req, API_WRITE, work_begin); /* the Worker goes on in another process */
 }
 
 static enum status work_list(struct blocking_call *call)
@@ -87,7 +87,7 @@ static enum status work_end(struct blocking_call *call)
 
 void tails_delete(struct http_request *req)
 {
-    worker_call(req, API_READ, work_end);
+    worker_call(req, API_WRITE, work_end);
 }
 
 /* Public: the id in the path is the secret. */

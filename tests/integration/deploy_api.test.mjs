@@ -58,6 +58,12 @@ describe('modules', () => {
     assert.equal(answer.headers.get('cf-entrypoint'), 'a.js');
     const parts = await answer.formData();
     assert.equal(await parts.get('a.js').text(), says('a'));
+    const [, boundary] = /boundary=(.*)$/.exec(answer.headers.get('content-type'));
+    const hostile = `/*\r\n--${boundary}--\r\n*/ ${says('a')}`;
+    await upload(server, 'back', { 'a.js': hostile });
+    const again = await fetch(`${server.url}/accounts/local/workers/scripts/back/content/v2`,
+      { headers: { authorization: `Bearer ${server.token}` } });
+    assert.equal(await (await again.formData()).get('a.js').text(), hostile);
     assert.equal(await parts.get('./b.txt').text(), 'bee\r\n');
   });
 
@@ -278,7 +284,12 @@ describe('what is refused', () => {
     refused(await script(server, name, 'GET', '/settings', { token: one }), 403, 10000);
     refused(await script(server, name, 'DELETE', '', { token: read }), 403, 10000);
     refused(await script(server, name, 'PUT', '/secrets', { token: read, json: { name: 'X', text: 'y' } }), 403, 10000);
+    refused(await script(server, name, 'POST', '/tails', { token: read, json: { filters: [] } }), 403, 10000);
+    const tail = ok(await script(server, name, 'POST', '/tails', { json: { filters: [] } }));
+    refused(await script(server, name, 'DELETE', `/tails/${tail.id}`, { token: read }), 403, 10000);
+    ok(await script(server, name, 'DELETE', `/tails/${tail.id}`));
     ok(await script(server, name, 'GET', '/settings', { token: read }));
+    ok(await script(server, name, 'GET', '/tails', { token: read }));
     await still();
   });
 });
@@ -329,6 +340,8 @@ describe('versions and deployments', () => {
     for (let i = 0; i < 20; i += 1) {
       ok(await server.account('PATCH', '/workers/workers/many/versions/latest', { json: { env: { S: { type: 'secret_text', text: `${i}` } } } }));
     }
+    ok(await server.account('PATCH', '/workers/workers/many/versions/latest', { json: { env: { S: { type: 'secret_text', text: 'last' } } } }));
+    assert.equal((await versionsOf('many')).length, 21, 'without a deployment, too');
     const latest = ok(await script(server, 'many', 'GET', '/versions/latest'));
     ok(await script(server, 'many', 'POST', '/deployments', { json: { versions: [{ version_id: latest.id, percentage: 100 }] } }));
     const kept = await versionsOf('many');
