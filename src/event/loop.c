@@ -22,16 +22,21 @@ struct loop *loop_current(void)
     return current;
 }
 
-void loop_post(struct loop *loop, struct loop_msg *msg)
+void loop_post_chain(struct loop *loop, struct loop_msg *newest, struct loop_msg *oldest)
 {
     struct loop_msg *head = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
 
     do {
-        msg->next = head;
-    } while (
-        !atomic_compare_exchange_weak_explicit(&loop->inbox, &head, msg, memory_order_release, memory_order_relaxed));
+        oldest->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &head, newest, memory_order_release,
+                                                    memory_order_relaxed));
     if (!head && eventfd_write(loop->wake_fd, 1) != 0)
         abort(); /* only a count of 2^64 could make it fail */
+}
+
+void loop_post(struct loop *loop, struct loop_msg *msg)
+{
+    loop_post_chain(loop, msg, msg);
 }
 
 static void on_wake(uv_poll_t *wake, int rc UNUSED, int events UNUSED)

@@ -34,6 +34,8 @@ void loops_stop(struct loop *loops, int n);
 
 /* Any thread. Messages of one sender arrive in order. */
 void loop_post(struct loop *loop, struct loop_msg *msg);
+/* Several at one go, linked from the newest to the oldest: the loop wakes once. */
+void loop_post_chain(struct loop *loop, struct loop_msg *newest, struct loop_msg *oldest);
 /* The loop whose thread this is, or NULL. */
 struct loop *loop_current(void);
 

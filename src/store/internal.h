@@ -146,6 +146,8 @@ void request_restart(struct sql_request *r);
 void request_fail(struct sql_request *r, enum status st, const char *text);
 /* Hands the finished request back to its loop. */
 void request_finish(struct sql_request *r);
+/* The same for a list of them, in order; each loop wakes once. */
+void request_finish_all(struct sql_request *first);
 
 /* database.c */
 struct database *database_new(struct store *s, const struct store_kind *kind, const struct database_info *info);

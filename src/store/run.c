@@ -33,6 +33,29 @@ void request_finish(struct sql_request *r)
     loop_post(r->loop, &r->msg);
 }
 
+void request_finish_all(struct sql_request *first)
+{
+    while (first) {
+        struct loop *loop = first->loop;
+        struct loop_msg *newest = NULL, *oldest = NULL;
+        struct sql_request *others = NULL, **link = &others;
+        for (struct sql_request *r = first, *next; r; r = next) {
+            next = r->next;
+            if (r->loop != loop) {
+                *link = r;
+                link = &r->next;
+                continue;
+            }
+            r->msg = (struct loop_msg){ .deliver = deliver_done, .next = newest };
+            newest = &r->msg;
+            oldest = oldest ? oldest : newest;
+        }
+        *link = NULL;
+        loop_post_chain(loop, newest, oldest);
+        first = others;
+    }
+}
+
 /* D1 drops entries that hold nothing but white space and line comments. */
 static bool is_blank(struct slice text)
 {

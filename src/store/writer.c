@@ -283,15 +283,12 @@ static void answer(struct database *db, struct sql_request *first)
     /* Also a write that failed may have moved it, as on D1. */
     if (db->writer)
         atomic_store(&db->last_row_id, sqlite3_last_insert_rowid(sql_conn_handle(db->writer)));
-    for (struct sql_request *r = first; r; r = r->next)
+    for (struct sql_request *r = first; r; r = r->next) {
+        r->commit = commit;
         if (r->committed && !r->failed)
             r->committed(r);
-    while (first) {
-        struct sql_request *r = first;
-        first = r->next;
-        r->commit = commit;
-        request_finish(r);
     }
+    request_finish_all(first);
 }
 
 static void fail_all(struct database *db, struct sql_request *first, const struct error *err)
