@@ -38,6 +38,10 @@ enum json_mode { JSON_STRICT, JSON_RELAXED };
 enum status json_parse(struct slice text, enum json_mode mode, struct arena *a, struct json **ret,
                        struct error *err) MUST_CHECK;
 
+/* Whether all of `text` is strict JSON, to be passed on as it is; takes no memory. Unlike json_parse it refuses a byte order
+ * mark, which can't stand inside other JSON. */
+bool json_is_valid(struct slice text);
+
 /* The member called `key` (the last one, as JavaScript has it), or NULL; NULL also when v is NULL or no object. */
 const struct json *json_get(const struct json *v, const char *key);
 /* The text of a string member, or the absent slice. */

@@ -7,7 +7,7 @@
 
 struct reader {
     const char *start, *p, *end;
-    struct arena *arena;
+    struct arena *arena; /* NULL: only a look, nothing is kept */
     struct error *err;
     enum json_mode mode;
     int depth;
@@ -182,6 +182,20 @@ static enum status decode_string(struct reader *r, const char *end, struct slice
     return STATUS_OK;
 }
 
+static enum status check_escapes(struct reader *r, const char *end)
+{
+    char room[8];
+
+    while ((r->p = memchr(r->p, '\\', (size_t)(end - r->p)))) {
+        char *out = room;
+        size_t n = r->p + 1 < end ? decode_escape(r->p + 1, end, &out) : 0;
+        if (n == 0)
+            return syntax(r, "invalid escape in a string");
+        r->p += 1 + n;
+    }
+    return STATUS_OK;
+}
+
 /* r->p is behind the opening quote. */
 static enum status take_string(struct reader *r, struct slice *ret)
 {
@@ -193,6 +207,8 @@ static enum status take_string(struct reader *r, struct slice *ret)
         return st;
     if (plain)
         *ret = slice_of(r->p, (size_t)(end - r->p));
+    else if (!r->arena)
+        st = check_escapes(r, end);
     else
         st = decode_string(r, end, ret);
     if (st == STATUS_OK)
@@ -276,7 +292,7 @@ static enum status take_children(struct reader *r, struct json *parent, char clo
             if (r->mode == JSON_RELAXED && take(r, close))
                 break;
         }
-        struct json *v = ARENA_NEW(r->arena, struct json);
+        struct json passing = { 0 }, *v = r->arena ? ARENA_NEW(r->arena, struct json) : &passing;
         if (!v)
             return no_memory(r);
         enum status st = close == '}' ? take_key(r, v) : STATUS_OK;
@@ -284,9 +300,11 @@ static enum status take_children(struct reader *r, struct json *parent, char clo
             st = take_value(r, v);
         if (st != STATUS_OK)
             return st;
-        *link = v;
-        link = &v->next;
-        parent->n++;
+        if (r->arena) {
+            *link = v;
+            link = &v->next;
+            parent->n++;
+        }
         skip_space(r);
     }
     r->depth--;
@@ -339,6 +357,18 @@ enum status json_parse(struct slice text, enum json_mode mode, struct arena *a, 
         return syntax(&r, "text after the value");
     *ret = v;
     return STATUS_OK;
+}
+
+bool json_is_valid(struct slice text)
+{
+    struct reader r = { text.ptr, text.ptr, text.ptr + text.len, NULL, NULL, JSON_STRICT, 0 };
+    struct json passing = { 0 };
+
+    skip_space(&r);
+    if (take_value(&r, &passing) != STATUS_OK)
+        return false;
+    skip_space(&r);
+    return r.p == r.end;
 }
 
 const struct json *json_get(const struct json *v, const char *key)

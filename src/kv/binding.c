@@ -171,17 +171,13 @@ static void written(struct kv_call *call)
 }
 
 /* Kept as it came, since that is what a Worker gets back; but lists have it inside their own JSON. */
-static enum status check_metadata(struct slice metadata, struct arena *a, struct error *err)
+static enum status check_metadata(struct slice metadata, struct error *err)
 {
-    struct json *ignored;
     enum status st = kv_check_metadata(metadata.len, err);
 
-    if (st != STATUS_OK || !metadata.len)
-        return st;
-    st = json_parse(metadata, JSON_STRICT, a, &ignored, NULL);
-    if (st == STATUS_NOMEM)
-        return error_set(err, st, 0, "out of memory");
-    return st == STATUS_OK ? st : error_set(err, STATUS_KVINVALID, 0, "Metadata must be valid JSON");
+    if (st == STATUS_OK && metadata.len && !json_is_valid(metadata))
+        st = error_set(err, STATUS_KVINVALID, 0, "Metadata must be valid JSON");
+    return st;
 }
 
 static enum status take_put(struct kv_call *call)
@@ -195,7 +191,7 @@ static enum status take_put(struct kv_call *call)
         st = kv_take_expiry(http_query(req, "expiration"), http_query(req, "expiration_ttl"),
                             kv_namespace_min_ttl_s(call->ns), clock_wall_ms(), &put->expires_ms, &call->err);
     if (st == STATUS_OK)
-        st = check_metadata(metadata, req->arena, &call->err);
+        st = check_metadata(metadata, &call->err);
     if (st == STATUS_OK)
         st = kv_check_value(call->body_total, &call->err);
     if (st != STATUS_OK)
@@ -322,15 +318,8 @@ static void list(struct http_request *req)
 
 static void values_read(struct kv_call *call)
 {
-    struct kv_bulk_read *r = &call->bulk_read;
-    struct bulk_format *how = r->arg;
-    struct buf out = { 0 };
+    struct buf out = buf_take(&call->bulk_read.run.out);
 
-    if (call->status == STATUS_OK) {
-        call->status = bulk_write_values(&out, r, *how, call->req->arena, &call->err);
-        for (size_t i = 0; i < r->n; i++)
-            kv_value_unref(r->values[i]);
-    }
     if (call->status != STATUS_OK) {
         buf_release(&out);
         end(call);
@@ -343,21 +332,17 @@ static void values_read(struct kv_call *call)
 static void bulk_get(struct http_request *req)
 {
     struct kv_call *call = begin(req, API_READ);
-    struct bulk_format *how = call ? ARENA_NEW(req->arena, struct bulk_format) : NULL;
     struct json *body;
 
     if (!call)
         return;
-    enum status st = how && http_request_keep_body(req) ? STATUS_OK
-                                                        : error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
+    enum status st = http_request_keep_body(req) ? STATUS_OK : error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
     if (st == STATUS_OK && (st = json_parse(req->body, JSON_STRICT, req->arena, &body, &call->err)) == STATUS_OK)
-        st = bulk_take_request(call, body, how);
-    if (st != STATUS_OK) {
+        st = bulk_take_request(call, body);
+    if (st != STATUS_OK)
         end(call);
-        return;
-    }
-    call->bulk_read.arg = how;
-    call_bulk_read(call, values_read);
+    else
+        call_bulk_read(call, values_read);
 }
 
 /* ---- which ---- */

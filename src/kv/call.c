@@ -5,7 +5,12 @@
 
 #include <stdatomic.h>
 
-enum { BULK_BYTES_MAX = 25 * 1024 * 1024, LIST_BYTES_MAX = 16 * 1024 * 1024 };
+enum {
+    BULK_BYTES_MAX = 25 * 1024 * 1024,
+    BULK_ANSWER_MAX = 64 * 1024 * 1024, /* in JSON a byte may become six */
+    FORMAT_ON_LOOP_BYTES = 256 * 1024,
+    LIST_BYTES_MAX = 16 * 1024 * 1024,
+};
 
 /* ---- the call ---- */
 
@@ -196,21 +201,6 @@ void call_list(struct kv_call *call, struct slice limit, void (*done)(struct kv_
         finish(call, &call->list.run);
 }
 
-static void bulk_read_done(struct kv_bulk_read *r)
-{
-    finish(CONTAINER_OF(r, struct kv_call, bulk_read), &r->run);
-}
-
-void call_bulk_read(struct kv_call *call, void (*done)(struct kv_call *call))
-{
-    prepare(call, &call->bulk_read.run, done);
-    call->bulk_read.ns = call->ns;
-    call->bulk_read.max_bytes = BULK_BYTES_MAX;
-    call->bulk_read.done = bulk_read_done;
-    if (kv_bulk_read_start(&call->bulk_read))
-        finish(call, &call->bulk_read.run);
-}
-
 static void bulk_write_done(struct kv_bulk_write *w)
 {
     finish(CONTAINER_OF(w, struct kv_call, bulk_write), &w->run);
@@ -246,29 +236,24 @@ void call_send_value(struct kv_call *call, const char *content_type)
 
 /* ---- bulk reads ---- */
 
-static enum status write_json_value(struct buf *b, struct slice text, struct arena *a, struct error *err)
+/* As it is: a tree of it could be ten times its size. */
+static enum status write_json_value(struct buf *b, struct slice text, struct error *err)
 {
-    struct json *v;
-    enum status st = json_parse(text, JSON_STRICT, a, &v, NULL);
-
-    if (st == STATUS_NOMEM)
-        return error_set(err, st, 0, "out of memory");
-    if (st != STATUS_OK)
+    if (!json_is_valid(text))
         return error_set(err, STATUS_KVINVALID, 0,
                          "At least one of the requested keys corresponds to a non-json value");
-    json_write_value(b, v);
+    buf_append_slice(b, text);
     return STATUS_OK;
 }
 
-static enum status write_value(struct buf *b, const struct kv_value *v, struct bulk_format how, struct arena *a,
-                               struct error *err)
+static enum status write_value(struct buf *b, const struct kv_value *v, struct bulk_format how, struct error *err)
 {
     enum status st = STATUS_OK;
 
     if (how.with_metadata)
         buf_append_cstr(b, "{\"value\":");
     if (how.as_json)
-        st = write_json_value(b, kv_value_bytes(v), a, err);
+        st = write_json_value(b, kv_value_bytes(v), err);
     else
         json_write_text(b, kv_value_bytes(v));
     if (st != STATUS_OK || !how.with_metadata)
@@ -289,9 +274,11 @@ static bool came_before(const struct kv_bulk_read *r, size_t i)
     return false;
 }
 
-enum status bulk_write_values(struct buf *b, const struct kv_bulk_read *r, struct bulk_format how, struct arena *a,
-                              struct error *err)
+/* Any thread that has the call. */
+static enum status write_values(struct kv_call *call)
 {
+    const struct kv_bulk_read *r = &call->bulk_read;
+    struct buf *b = &call->bulk_read.run.out;
     enum status st = STATUS_OK;
     bool any = false;
 
@@ -307,12 +294,64 @@ enum status bulk_write_values(struct buf *b, const struct kv_bulk_read *r, struc
         if (r->values[i]->absent)
             buf_append_cstr(b, "null");
         else
-            st = write_value(b, r->values[i], how, a, err);
+            st = write_value(b, r->values[i], call->format, &call->err);
     }
     buf_append_char(b, '}');
     if (st == STATUS_OK && b->overflowed)
-        st = error_set(err, STATUS_NOMEM, 0, "out of memory");
+        st = error_set(&call->err, STATUS_TOOBIG, 0, "The values are too long for one answer: ask for fewer keys");
     return st;
+}
+
+static void values_written(struct kv_call *call)
+{
+    for (size_t i = 0; i < call->bulk_read.n; i++)
+        kv_value_unref(TAKE_PTR(call->bulk_read.values[i]));
+    call->done(call);
+}
+
+static void run_write_values(struct job *job)
+{
+    struct kv_call *call = CONTAINER_OF(job, struct kv_call, job);
+
+    call->status = write_values(call);
+    loop_post(call->req->loop, &call->msg);
+}
+
+static void deliver_values(struct loop_msg *msg)
+{
+    values_written(CONTAINER_OF(msg, struct kv_call, msg));
+}
+
+static void bulk_read_done(struct kv_bulk_read *r)
+{
+    struct kv_call *call = CONTAINER_OF(r, struct kv_call, bulk_read);
+    size_t bytes = 0;
+
+    if (r->run.status != STATUS_OK) {
+        finish(call, &r->run);
+        return;
+    }
+    for (size_t i = 0; i < r->n; i++)
+        bytes += r->values[i]->bytes_len;
+    if (bytes > FORMAT_ON_LOOP_BYTES) {
+        call->job.run = run_write_values;
+        call->msg.deliver = deliver_values;
+        pool_submit(store_job_pool(api_of(call->req)->store), &call->job);
+        return;
+    }
+    call->status = write_values(call);
+    values_written(call);
+}
+
+void call_bulk_read(struct kv_call *call, void (*done)(struct kv_call *call))
+{
+    prepare(call, &call->bulk_read.run, done);
+    call->bulk_read.ns = call->ns;
+    call->bulk_read.max_bytes = BULK_BYTES_MAX;
+    call->bulk_read.run.out.limit = BULK_ANSWER_MAX;
+    call->bulk_read.done = bulk_read_done;
+    if (kv_bulk_read_start(&call->bulk_read))
+        bulk_read_done(&call->bulk_read);
 }
 
 static enum status take_type(const struct json *body, struct bulk_format *how, struct error *err)
@@ -349,7 +388,7 @@ static enum status take_keys(struct kv_call *call, const struct json *keys)
     return st;
 }
 
-enum status bulk_take_request(struct kv_call *call, const struct json *body, struct bulk_format *ret)
+enum status bulk_take_request(struct kv_call *call, const struct json *body)
 {
     const struct json *keys = json_get(body, "keys"), *ttl = json_get(body, "cacheTtl");
     const struct json *with_metadata = json_get(body, "withMetadata");
@@ -368,6 +407,6 @@ enum status bulk_take_request(struct kv_call *call, const struct json *body, str
     if (st == STATUS_OK)
         st = take_keys(call, keys);
     if (st == STATUS_OK)
-        *ret = how;
+        call->format = how;
     return st;
 }

@@ -10,6 +10,14 @@
 #include "kv/limits.h"
 #include "kv/spool.h"
 
+/*
+ * The JSON of a bulk read: an object from key to text, or the value itself with `as_json`, or null; with metadata an object
+ * of both, and of the expiry when `with_expiration`.
+ */
+struct bulk_format {
+    bool as_json, with_metadata, with_expiration;
+};
+
 /* Lives in the request's arena. */
 struct kv_call {
     struct http_request *req;
@@ -27,6 +35,9 @@ struct kv_call {
         struct kv_bulk_write bulk_write;
         struct kv_list list;
     };
+    struct bulk_format format; /* of a bulk read */
+    struct job job;
+    struct loop_msg msg;
 };
 
 /* The namespace, if the token may do `right` with it; lent until the handler returns. KVNONAMESPACE, FORBIDDEN. */
@@ -50,6 +61,7 @@ void call_read(struct kv_call *call, struct kv_place *place, bool want_bytes, vo
 void call_write(struct kv_call *call, void (*done)(struct kv_call *call));
 /* Takes prefix and cursor from the query string; `limit` is that one's text. The caller has set write_key. */
 void call_list(struct kv_call *call, struct slice limit, void (*done)(struct kv_call *call));
+/* Appends the JSON to bulk_read.run.out. KVINVALID: a value that is not JSON; TOOBIG. */
 void call_bulk_read(struct kv_call *call, void (*done)(struct kv_call *call));
 void call_bulk_write(struct kv_call *call, void (*done)(struct kv_call *call));
 
@@ -60,16 +72,7 @@ void call_send_value(struct kv_call *call, const char *content_type);
 void cursor_write(struct buf *b, struct slice key);
 enum status cursor_read(struct slice cursor, struct arena *a, struct slice *ret_key, struct error *err) MUST_CHECK;
 
-/*
- * The JSON of a bulk read: an object from key to text, or parsed JSON with `as_json`, or null; with metadata an object of
- * both, and of the expiry when `with_expiration`. KVINVALID: a value that is not JSON.
- */
-struct bulk_format {
-    bool as_json, with_metadata, with_expiration;
-};
-enum status bulk_write_values(struct buf *b, const struct kv_bulk_read *r, struct bulk_format how, struct arena *a,
-                              struct error *err) MUST_CHECK;
-/* The keys and options of its body: {"keys":[..],"type":..,"withMetadata":..,"cacheTtl":..}. Fills call->bulk_read. */
-enum status bulk_take_request(struct kv_call *call, const struct json *body, struct bulk_format *ret) MUST_CHECK;
+/* The keys and options of its body: {"keys":[..],"type":..,"withMetadata":..,"cacheTtl":..}. Fills call->bulk_read and call->format. */
+enum status bulk_take_request(struct kv_call *call, const struct json *body) MUST_CHECK;
 
 #endif

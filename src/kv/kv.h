@@ -150,7 +150,6 @@ struct kv_bulk_read {
     size_t n;
     size_t max_bytes;
     struct kv_value **values; /* [n], NULL at first; the caller gives back what is in it */
-    void *arg;                /* the caller's own */
     struct sql_request run;
     void (*done)(struct kv_bulk_read *r);
 };

@@ -225,22 +225,14 @@ void kv_rest_bulk_delete(struct http_request *req)
 
 static void answer_values(struct kv_call *call)
 {
-    struct kv_bulk_read *r = &call->bulk_read;
-    struct bulk_format *how = r->arg;
-    struct buf out = { 0 };
+    struct buf out = buf_take(&call->bulk_read.run.out);
 
-    if (call->status == STATUS_OK) {
-        buf_append_slice(&out, ENVELOPE_OPEN);
-        buf_append_cstr(&out, "{\"values\":");
-        call->status = bulk_write_values(&out, r, *how, call->req->arena, &call->err);
-        for (size_t i = 0; i < r->n; i++)
-            kv_value_unref(r->values[i]);
-    }
     if (call->status != STATUS_OK) {
         buf_release(&out);
         rest_end(call, "bulk get");
         return;
     }
+    out.limit = 0;
     buf_append_cstr(&out, "}}");
     call_end(call);
     envelope_send(call->req, &out);
@@ -257,15 +249,14 @@ void kv_rest_bulk_get(struct http_request *req)
     if (!envelope_body(req, &body))
         return;
     struct kv_call *call = rest_call(req, API_READ);
-    struct bulk_format *how = call ? ARENA_NEW(req->arena, struct bulk_format) : NULL;
     if (!call)
         return;
-    enum status st = how ? bulk_take_request(call, body, how) : error_set(&call->err, STATUS_NOMEM, 0, "out of memory");
-    if (st != STATUS_OK) {
+    if (bulk_take_request(call, body) != STATUS_OK) {
         rest_end(call, "bulk get");
         return;
     }
-    how->with_expiration = how->with_metadata;
-    call->bulk_read.arg = how;
+    call->format.with_expiration = call->format.with_metadata;
+    buf_append_slice(&call->bulk_read.run.out, ENVELOPE_OPEN);
+    buf_append_cstr(&call->bulk_read.run.out, "{\"values\":");
     call_bulk_read(call, answer_values);
 }

@@ -39,6 +39,21 @@ test('a parameter that cannot be read is refused', async () => {
   assert.deepEqual(await ns.names('?prefix=100%25'), ['100%']);
 });
 
+test('many large values are got at once, up to what one answer holds', async () => {
+  const ns = await Namespace.make(server);
+  const get = (keys, type) => ns.ask('POST', '/bulk/get', { json: { keys, ...(type && { type }) } });
+  const texts = { a: `"${'é\n'.repeat(100_000)}`, b: 'b'.repeat(300_000), c: 'short' };
+  for (const [key, text] of Object.entries(texts)) await ns.put(key, text);
+  assert.deepEqual(ok(await get(['a', 'b', 'c', 'none'])).values, { ...texts, none: null });
+  const value = { list: Array.from({ length: 60_000 }, (_, i) => ({ i, 'a b': '\u00e9\ud83d' })) };
+  await ns.put('json', ` ${JSON.stringify(value)}\n`);
+  assert.deepEqual(ok(await get(['json'], 'json')).values.json, value);
+  await ns.put('cut', JSON.stringify(value).slice(0, -1));
+  refused(await get(['json', 'cut'], 'json'), 400, 10033, /non-json value/);
+  await ns.put('control', Buffer.alloc(11 * 1024 * 1024, 1));
+  refused(await get(['control']), 413, 7400, /too long for one answer/);
+});
+
 describe('namespaces', () => {
   test('are created, got, renamed and deleted', async () => {
     const title = uniqueName('title');

@@ -35,6 +35,9 @@ static const struct json *parse_slice(struct slice text, enum json_mode mode)
         buf_release(&b);
         assert_int_equal(json_parse(kept, JSON_STRICT, &arena, &v, &err), STATUS_OK);
     }
+    bool bom = slice_starts(text, SLICE_LIT("\xEF\xBB\xBF"));
+    if (mode == JSON_STRICT && st != STATUS_NOMEM)
+        assert_int_equal(json_is_valid(slice_of(copy, text.len)), st == STATUS_OK && !bom);
     free(copy);
     return st == STATUS_OK ? v : NULL;
 }
