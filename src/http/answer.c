@@ -15,7 +15,9 @@ enum {
     LINGER_MS = 5000,
     FILE_CHUNK_BYTES = 256 * 1024,
     REASON_MAX = 512,
-    GATHER_BYTES = 16 * 1024, /* a longer one goes at once */
+    GATHER_BYTES = 16 * 1024,      /* a longer one goes at once */
+    BEHIND_HEAD_BYTES = 4 * 1024,  /* a longer body is not copied into the head's buffer */
+    KEPT_BUFFER_BYTES = 16 * 1024, /* of a connection without a request */
 };
 
 /* ---- answers ---- */
@@ -44,8 +46,10 @@ static void request_end(struct conn *c)
     c->has_request = false;
     c->unsent_bytes = 0;
     arena_reset(&c->arena);
-    if (c->body.cap > 16 * 1024)
+    if (c->body.cap > KEPT_BUFFER_BYTES)
         buf_release(&c->body);
+    if (c->head.cap > KEPT_BUFFER_BYTES)
+        buf_release(&c->head);
     buf_release(&c->answer);
     if (c->state == CONN_CLOSED) {
         conn_free_if_done(c);
@@ -254,6 +258,15 @@ static void gather(struct conn *c)
         share_flush(share);
 }
 
+/* What was built. */
+static void send_or_gather(struct conn *c)
+{
+    if (c->pipelined || c->head.len + c->answer.len > GATHER_BYTES)
+        send_now(c);
+    else
+        gather(c);
+}
+
 static void send_burst(struct burst *burst, struct conn **conns, unsigned n)
 {
     int sent[BURST_MAX];
@@ -322,10 +335,7 @@ void http_respond(struct http_request *req, int status, const char *content_type
     c->answer = buf_take(body);
     if (req->method == HTTP_M_HEAD)
         buf_clear(&c->answer);
-    if (c->pipelined || c->answer.len > GATHER_BYTES)
-        send_now(c);
-    else
-        gather(c);
+    send_or_gather(c);
 }
 
 void http_respond_bytes(struct http_request *req, int status, const char *content_type, struct slice body)
@@ -340,9 +350,8 @@ void http_respond_bytes(struct http_request *req, int status, const char *conten
     build_head(c, status, content_type, body.len);
     buf_clear(&c->answer);
     if (req->method != HTTP_M_HEAD)
-        buf_append_slice(&c->head, body);
-    if (send_answer(c, on_written))
-        answer_sent(c);
+        buf_append_slice(body.len > BEHIND_HEAD_BYTES ? &c->answer : &c->head, body);
+    send_or_gather(c);
 }
 
 /* ---- files ---- */

@@ -115,7 +115,7 @@ void http_respond_reason(struct http_request *req, struct slice text);
 void http_respond_header(struct http_request *req, const char *name, struct slice value);
 /* Sends the answer and ends the request: req is gone afterwards. Takes *body's memory. Loop thread. */
 void http_respond(struct http_request *req, int status, const char *content_type, struct buf *body);
-/* The same with bytes that stay the caller's: they are copied behind the head. For small answers. */
+/* The same with bytes that stay the caller's: they are copied. For small answers. */
 void http_respond_bytes(struct http_request *req, int status, const char *content_type, struct slice body);
 /* The same with a file's content: takes fd, reads `size` bytes from offset 0. */
 void http_respond_file(struct http_request *req, int status, const char *content_type, int fd, uint64_t size);
