@@ -125,7 +125,8 @@ struct kv_write {
     /* Its own. */
     struct kv_place place;
     struct kv_value *cached;
-    bool was_hot; /* only what was asked for goes back into the map */
+    bool under_way; /* for the map */
+    bool was_hot;   /* only what was asked for goes back into the map */
     char sum_text[24];
 };
 void kv_write_start(struct kv_write *w);
@@ -140,6 +141,7 @@ struct kv_bulk_write {
     bool deletes; /* the keys; the rest of each put is not looked at */
     struct sql_request run;
     void (*done)(struct kv_bulk_write *w);
+    size_t n_under_way; /* its own, for the map */
 };
 void kv_bulk_write_start(struct kv_bulk_write *w);
 

@@ -28,6 +28,7 @@ struct stripe {
     size_t n, bytes;
     struct node *newest, *oldest;
     uint64_t stamps[STAMPS];
+    uint32_t writing[STAMPS]; /* writes under way */
 };
 
 struct kv_map {
@@ -71,9 +72,9 @@ static struct stripe *stripe_of(struct kv_map *m, uint64_t hash)
     return &m->stripes[hash >> 58];
 }
 
-static uint64_t *stamp_of(struct stripe *s, uint64_t hash)
+static size_t stamp_of(uint64_t hash)
 {
-    return &s->stamps[(hash >> 50) % STAMPS];
+    return (hash >> 50) % STAMPS;
 }
 
 static size_t cost_of(const struct node *n)
@@ -184,7 +185,7 @@ struct kv_value *kv_map_get(struct kv_map *m, uint64_t space, struct slice key, 
     struct kv_value *v = NULL;
 
     pthread_mutex_lock(&s->lock);
-    ret->stamp = *stamp_of(s, ret->hash);
+    ret->stamp = s->stamps[stamp_of(ret->hash)];
     struct node **link = find_locked(s, ret);
     if (link) {
         if (!(*link)->used)
@@ -195,17 +196,28 @@ struct kv_value *kv_map_get(struct kv_map *m, uint64_t space, struct slice key, 
     return v;
 }
 
-bool kv_map_drop(struct kv_map *m, uint64_t space, struct slice key, struct kv_place *ret)
+bool kv_map_write_begins(struct kv_map *m, uint64_t space, struct slice key)
+{
+    struct kv_place at;
+    struct stripe *s = place(m, space, key, &at);
+
+    pthread_mutex_lock(&s->lock);
+    struct node **link = find_locked(s, &at);
+    if (link)
+        remove_locked(s, link);
+    s->writing[stamp_of(at.hash)]++;
+    pthread_mutex_unlock(&s->lock);
+    return link != NULL;
+}
+
+void kv_map_write_ends(struct kv_map *m, uint64_t space, struct slice key, struct kv_place *ret)
 {
     struct stripe *s = place(m, space, key, ret);
 
     pthread_mutex_lock(&s->lock);
-    struct node **link = find_locked(s, ret);
-    if (link)
-        remove_locked(s, link);
-    ret->stamp = ++*stamp_of(s, ret->hash);
+    s->writing[stamp_of(ret->hash)]--;
+    ret->stamp = ++s->stamps[stamp_of(ret->hash)];
     pthread_mutex_unlock(&s->lock);
-    return link != NULL;
 }
 
 static struct node *node_new(const struct kv_place *at, struct kv_value *v)
@@ -225,6 +237,7 @@ bool kv_map_offer(struct kv_map *m, const struct kv_place *at, struct kv_value *
 {
     struct stripe *s = stripe_of(m, at->hash);
     struct node *n = v->size <= KV_MAP_VALUE_MAX && at->key.len <= UINT16_MAX ? node_new(at, v) : NULL;
+    size_t stamp = stamp_of(at->hash);
     bool taken = false;
 
     if (!n)
@@ -232,7 +245,7 @@ bool kv_map_offer(struct kv_map *m, const struct kv_place *at, struct kv_value *
     pthread_mutex_lock(&s->lock);
     if (s->n >= s->n_buckets)
         grow_locked(s);
-    if (*stamp_of(s, at->hash) == at->stamp && s->n_buckets) {
+    if (s->stamps[stamp] == at->stamp && !s->writing[stamp] && s->n_buckets) {
         struct node **link = find_locked(s, at);
         if (link)
             remove_locked(s, link); /* another reader was quicker, with the same */

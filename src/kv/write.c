@@ -53,6 +53,9 @@ static enum status apply(struct sql_conn *c, struct kv_write *w)
     struct error *err = w->run.err;
     enum status st;
 
+    if (!w->under_way)
+        w->was_hot = kv_map_write_begins(w->ns->kv->map, w->ns->space, w->put.key);
+    w->under_way = true;
     if (w->kind == KV_DELETE)
         return table_delete(c, &w->ns->parts, w->put.key, &w->run.wrote, err);
     w->put.version = w->run.serial;
@@ -83,11 +86,19 @@ static enum status write_key(struct sql_conn *c, struct sql_request *run)
     return st;
 }
 
+/* Once it is committed, or has failed. */
+static void write_over(struct kv_write *w)
+{
+    if (w->under_way)
+        kv_map_write_ends(w->ns->kv->map, w->ns->space, w->put.key, &w->place);
+    w->under_way = false;
+}
+
 static void write_committed(struct sql_request *run)
 {
     struct kv_write *w = CONTAINER_OF(run, struct kv_write, run);
 
-    w->was_hot = kv_map_drop(w->ns->kv->map, w->ns->space, w->put.key, &w->place);
+    write_over(w);
     if (w->kind != KV_DELETE && w->put.expires_ms)
         kv_expiry_noted(w->ns, w->put.expires_ms);
 }
@@ -96,6 +107,7 @@ static void write_done(struct sql_request *run)
 {
     struct kv_write *w = CONTAINER_OF(run, struct kv_write, run);
 
+    write_over(w);
     if (run->status == STATUS_OK && w->cached && w->was_hot) {
         w->cached->version = w->version;
         (void)kv_map_offer(w->ns->kv->map, &w->place, w->cached); /* refused when a later write was quicker */
@@ -150,6 +162,10 @@ static enum status write_keys(struct sql_conn *c, struct sql_request *run)
 
     for (size_t i = 0; i < w->n && st == STATUS_OK; i++) {
         w->puts[i].version = run->serial;
+        if (i == w->n_under_way) {
+            (void)kv_map_write_begins(w->ns->kv->map, w->ns->space, w->puts[i].key);
+            w->n_under_way++;
+        }
         if (w->deletes)
             st = table_delete(c, &w->ns->parts, w->puts[i].key, &deleted, run->err);
         else
@@ -159,22 +175,29 @@ static enum status write_keys(struct sql_conn *c, struct sql_request *run)
     return st;
 }
 
+static void bulk_over(struct kv_bulk_write *w)
+{
+    struct kv_place ignored;
+
+    while (w->n_under_way)
+        kv_map_write_ends(w->ns->kv->map, w->ns->space, w->puts[--w->n_under_way].key, &ignored);
+}
+
 static void bulk_committed(struct sql_request *run)
 {
     struct kv_bulk_write *w = CONTAINER_OF(run, struct kv_bulk_write, run);
-    struct kv_place ignored;
 
-    for (size_t i = 0; i < w->n; i++) {
-        (void)kv_map_drop(w->ns->kv->map, w->ns->space, w->puts[i].key, &ignored);
+    bulk_over(w);
+    for (size_t i = 0; i < w->n; i++)
         if (!w->deletes && w->puts[i].expires_ms)
             kv_expiry_noted(w->ns, w->puts[i].expires_ms);
-    }
 }
 
 static void bulk_done(struct sql_request *run)
 {
     struct kv_bulk_write *w = CONTAINER_OF(run, struct kv_bulk_write, run);
 
+    bulk_over(w);
     w->done(w);
 }
 
