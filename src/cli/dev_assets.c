@@ -70,23 +70,27 @@ static enum status make_site(const struct edition *e, const struct asset_folder 
     return st;
 }
 
-enum status dev_assets_put(struct asset_server *s, const struct edition *e, struct error *err)
+enum status dev_assets_make(const struct edition *e, struct asset_site **ret, struct error *err)
 {
     struct asset_folder folder = { 0 };
-    struct asset_site *site = NULL;
     struct arena arena;
 
-    if (!e->project.assets_directory.len) {
-        asset_server_drop(s, SLICE_LIT(DEV_ASSETS_ID));
+    *ret = NULL;
+    if (!e->project.assets_directory.len)
         return STATUS_OK;
-    }
     arena_init(&arena, SIZE_MAX);
     enum status st = asset_folder_read(e->project.assets_directory.ptr, ASSET_MAX_BYTES, &folder, err);
     if (st == STATUS_OK)
-        st = make_site(e, &folder, &arena, &site, err);
-    if (st == STATUS_OK)
-        st = asset_server_put(s, SLICE_LIT(DEV_ASSETS_ID), site, err);
+        st = make_site(e, &folder, &arena, ret, err);
     asset_folder_release(&folder);
     arena_release(&arena);
     return st;
+}
+
+enum status dev_assets_put(struct asset_server *s, struct asset_site *site, struct error *err)
+{
+    if (site)
+        return asset_server_put(s, SLICE_LIT(DEV_ASSETS_ID), site, err);
+    asset_server_drop(s, SLICE_LIT(DEV_ASSETS_ID));
+    return STATUS_OK;
 }

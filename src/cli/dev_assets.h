@@ -9,10 +9,12 @@
 #define DEV_ASSETS_ID "dev"
 
 /*
- * Looks at the folder again and serves what is there now, as the project's configuration says; the files themselves are
- * read when they are asked for. A project without assets has no site. Main thread.
- * Errors  INVALID the configuration; LIMIT, IO the folder. The site before stays.
+ * Looks at the folder again: a site of what is there now, as the project's configuration says; the files themselves are
+ * read when they are asked for. NULL: the project has no assets. Main thread.
+ * Errors  INVALID the configuration; LIMIT, IO the folder.
  */
-enum status dev_assets_put(struct asset_server *s, const struct edition *e, struct error *err) MUST_CHECK;
+enum status dev_assets_make(const struct edition *e, struct asset_site **ret, struct error *err) MUST_CHECK;
+/* Serves it from now on; takes it. NULL: there are no assets. Any thread. */
+enum status dev_assets_put(struct asset_server *s, struct asset_site *site, struct error *err) MUST_CHECK;
 
 #endif

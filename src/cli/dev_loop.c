@@ -36,6 +36,7 @@ struct dev_loop {
     struct runtime_tail *tail;
 
     struct edition *active, *next; /* next: being started by `work` */
+    struct asset_site *next_site;  /* of `next`: served once that runs */
     uv_work_t work;
     bool working, changed, stopping, greeted;
     bool command_due; /* build.command is to run before the next bundle */
@@ -201,6 +202,8 @@ static void start_edition(uv_work_t *work)
     struct dev_loop *d = CONTAINER_OF(work, struct dev_loop, work);
 
     d->work_status = runtime_deploy(d->opt->runtime, &d->next->spec, &d->work_error);
+    if (d->work_status == STATUS_OK)
+        d->work_status = dev_assets_put(d->opt->assets, TAKE_PTR(d->next_site), &d->work_error);
 }
 
 /* Exceptions come as events, with their stacks. */
@@ -243,6 +246,7 @@ static void on_started(uv_work_t *work, int status)
         say_failure(d, &nothing, &d->work_error, &d->next->bundle);
         d->failed_digest = d->next->digest;
         edition_free(TAKE_PTR(d->next));
+        asset_site_unref(TAKE_PTR(d->next_site));
     }
     if (d->stopping)
         stop_when_idle(d);
@@ -262,11 +266,12 @@ static bool has_newer_input(const struct edition *e, int64_t since_ms)
     return false;
 }
 
-static void start(struct dev_loop *d, struct edition *e)
+static void start(struct dev_loop *d, struct edition *e, struct asset_site *site)
 {
     watch_project(d, &e->project, &e->bundle);
     d->changed |= has_newer_input(e, d->begun_wall_ms - CLOCK_TICK_MS);
     d->next = e;
+    d->next_site = site;
     d->working = true;
     d->failed_digest = 0;
     dev_print_starting(d->opt->print, true);
@@ -290,7 +295,8 @@ static void retry_later(struct dev_loop *d)
     (void)uv_timer_start(&d->retry, on_retry, (uint64_t)(RETRY_MS + 10 * took_ms), 0); /* the timer is open */
 }
 
-static enum status make_edition(struct dev_loop *d, struct edition **ret, struct buf *messages, struct error *err)
+static enum status make_edition(struct dev_loop *d, struct edition **ret, struct asset_site **ret_site,
+                                struct buf *messages, struct error *err)
 {
     bool run_command = d->command_due;
     struct edition *e = NULL;
@@ -312,7 +318,7 @@ static enum status make_edition(struct dev_loop *d, struct edition **ret, struct
         st = edition_make(&opt, d->opt->session, &e, messages, err);
     if (st != STATUS_OK)
         return st;
-    st = dev_assets_put(d->opt->assets, e, err);
+    st = dev_assets_make(e, ret_site, err);
     if (st != STATUS_OK) {
         edition_free(e);
         return st;
@@ -321,9 +327,13 @@ static enum status make_edition(struct dev_loop *d, struct edition **ret, struct
     return STATUS_OK;
 }
 
-/* Nothing that matters to the Worker has changed. */
-static void stay(struct dev_loop *d, struct edition *e)
+/* Nothing that matters to the Worker has changed, but its assets may have. */
+static void stay(struct dev_loop *d, struct edition *e, struct asset_site *site)
 {
+    struct error err = { 0 };
+
+    if (dev_assets_put(d->opt->assets, site, &err) != STATUS_OK)
+        print_note("dione: %s", err.msg);
     if (d->last_failure.len)
         dev_say("Mended: the version that runs is what the files say.");
     buf_clear(&d->last_failure);
@@ -346,12 +356,13 @@ static void reload(struct dev_loop *d)
     struct buf messages = { 0 };
     struct error err = { 0 };
     struct edition *e = NULL;
+    struct asset_site *site = NULL;
 
     d->changed = false;
     d->begun_ns = clock_mono_ns();
     d->begun_wall_ms = clock_wall_ms();
     (void)uv_timer_stop(&d->retry); /* cannot fail */
-    enum status st = make_edition(d, &e, &messages, &err);
+    enum status st = make_edition(d, &e, &site, &messages, &err);
     if (st != STATUS_OK && st != STATUS_INVALID && !d->greeted) {
         give_up(d, st, &err); /* no esbuild, no such namespace: nothing that an edit would mend */
     } else if (st != STATUS_OK) {
@@ -359,12 +370,13 @@ static void reload(struct dev_loop *d)
         retry_later(d);
     } else if (d->active && e->digest == d->active->digest) {
         say_messages(d, &messages);
-        stay(d, e);
+        stay(d, e, site);
     } else if (e->digest == d->failed_digest) {
         edition_free(e);
+        asset_site_unref(site);
     } else {
         say_messages(d, &messages);
-        start(d, e);
+        start(d, e, site);
     }
     buf_release(&messages);
 }
@@ -452,6 +464,7 @@ enum status dev_loop_run(const struct dev_loop_options *opt, const struct projec
     (void)uv_loop_close(&d.uv);          /* nothing is left on it */
     runtime_tail_unsubscribe(d.tail);
     edition_free(d.next);
+    asset_site_unref(d.next_site);
     edition_free(d.active);
     buf_release(&d.last_failure);
     buf_release(&d.last_messages);

@@ -259,6 +259,17 @@ test('static assets are served from their folder, as they are now', async (t) =>
   await writeFile(join(folder, 'public/note.txt'), 'changed');
   await until('the new file is served', async () => (await dev.get('/deep/new.txt')).text === 'new');
   assert.equal((await dev.get('/note.txt')).text, 'changed');
+  // Other assets come with the version that has them: not when it does not start.
+  await mkdir(join(folder, 'second'));
+  await writeFile(join(folder, 'second/index.html'), 'second home');
+  await writeFile(join(folder, 'src/broken.js'), `throw new Error('broken at once'); export default {};`);
+  const config = JSON.parse(await readFile(join(folder, 'wrangler.json'), 'utf8'));
+  const second = { ...config, assets: { directory: 'second', binding: 'ASSETS' } };
+  await writeFile(join(folder, 'wrangler.json'), JSON.stringify({ ...second, main: 'src/broken.js' }));
+  await dev.shows(/broken at once/, { stream: 'stderr' });
+  assert.equal((await dev.get('/')).text, '<h1>home</h1>');
+  await writeFile(join(folder, 'wrangler.json'), JSON.stringify(second));
+  await until('the second folder is served', async () => (await dev.get('/')).text === 'second home');
   await dev.stop();
 
   const only = { name: 'only', compatibility_date: '2026-01-01', assets: { directory: 'public', not_found_handling: '404-page' } };
