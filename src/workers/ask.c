@@ -4,13 +4,9 @@
 #include "base/buf.h"
 #include "workers/peer.h"
 
-#include <errno.h>
 #include <llhttp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum { BODY_MAX = 1 << 20 };
 
@@ -102,21 +98,6 @@ static void on_broken(struct peer *p)
     finish(CONTAINER_OF(p, struct ask, peer), "it ended before it took the request");
 }
 
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        int why = errno;
-        (void)close(fd); /* not connected */
-        errno = why;
-        return -1;
-    }
-    return fd;
-}
-
 static void send_request(struct ask *k)
 {
     struct buf b = { 0 };
@@ -139,7 +120,7 @@ static void send_request(struct ask *k)
 void ask_start(const struct ask_options *opt)
 {
     struct ask *k = calloc(1, sizeof(*k));
-    int fd = connect_to(opt->path), why = errno;
+    int why = 0, fd = peer_connect(opt->path, &why);
 
     if (!k)
         abort(); /* on behalf of an administrator */

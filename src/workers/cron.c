@@ -156,7 +156,11 @@ static bool read_days_of_week(struct slice text, struct cron_days *ret)
     }
     if (!ends_with(&last, 'l'))
         return read_plain_days(text, &fields[WEEKDAY], ret);
-    if (last.len && !read_value(last, &fields[WEEKDAY], &day))
+    if (!last.len) { /* the last day of the week, each week */
+        *ret = (struct cron_days){ .kind = CRON_SET, .days = 1U << day };
+        return true;
+    }
+    if (!read_value(last, &fields[WEEKDAY], &day))
         return false;
     *ret = (struct cron_days){ .kind = CRON_LAST, .n = (int)day };
     return true;
@@ -164,13 +168,25 @@ static bool read_days_of_week(struct slice text, struct cron_days *ret)
 
 /* ---- all of it ---- */
 
+/* Up to a space or tab. */
+static struct slice cut_word(struct slice *rest)
+{
+    size_t n = 0;
+
+    while (n < rest->len && rest->ptr[n] != ' ' && rest->ptr[n] != '\t')
+        n++;
+    struct slice word = slice_of(rest->ptr, n);
+    *rest = n < rest->len ? slice_from(*rest, n + 1) : SLICE_NONE;
+    return word;
+}
+
 static enum status split(struct slice text, struct slice ret[N_FIELDS], struct error *err)
 {
     struct slice rest = slice_trim(text);
     int n = 0;
 
     while (rest.ptr && n <= N_FIELDS) {
-        struct slice word = slice_cut(&rest, ' ');
+        struct slice word = cut_word(&rest);
         if (!word.len)
             continue; /* several spaces */
         if (n < N_FIELDS)
@@ -294,4 +310,9 @@ bool cron_is_due(const struct cron *c, int64_t wall_ms)
     if (c->of_week.kind == CRON_ANY)
         return month_day_is_due(&c->of_month, &t);
     return month_day_is_due(&c->of_month, &t) || weekday_is_due(&c->of_week, &t);
+}
+
+bool cron_minute_is_new(int64_t minute_ms, int64_t last_ms)
+{
+    return minute_ms > last_ms || last_ms - minute_ms > 60 * 1000;
 }

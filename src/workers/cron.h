@@ -43,5 +43,10 @@ struct cron {
 enum status cron_parse(struct slice text, struct cron *ret, struct error *err) MUST_CHECK;
 /* Whether it is due in the minute that `wall_ms` is in. */
 bool cron_is_due(const struct cron *c, int64_t wall_ms);
+/*
+ * Whether what is due in the minute that begins at `minute_ms` is to be run, when the last one that was is `last_ms`. Not
+ * when the clock was woken a moment early or corrected by a little; but a clock that was set back is believed.
+ */
+bool cron_minute_is_new(int64_t minute_ms, int64_t last_ms);
 
 #endif

@@ -3,7 +3,11 @@
 
 #include "base/attrs.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { KEEPALIVE_S = 60 };
@@ -13,6 +17,21 @@ struct queued {
     struct peer *peer;
     char bytes[];
 };
+
+/* A Unix socket connects at once or not at all: its backlog takes us even while nobody accepts. */
+int peer_connect(const char *path, int *ret_errno)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
+    *ret_errno = errno;
+    if (fd >= 0)
+        (void)close(fd); /* not connected */
+    return -1;
+}
 
 static int open_stream(struct peer *p, uv_loop_t *uv, int fd, bool is_tcp)
 {

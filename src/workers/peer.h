@@ -32,6 +32,8 @@ struct peer {
     void (*on_closed)(struct peer *p); /* libuv is done with it: may free */
 };
 
+/* A Unix stream socket connected to `path`, non-blocking: that is at once, or not at all. -1: *ret_errno says why. */
+int peer_connect(const char *path, int *ret_errno);
 /* Takes fd (on failure too): a TCP or Unix stream socket. The callbacks and `receive` are set. 0, or libuv's error. */
 int peer_open(struct peer *p, uv_loop_t *uv, int fd, bool is_tcp);
 /* False: it is broken; on_broken is not called for it. */

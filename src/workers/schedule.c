@@ -198,8 +198,8 @@ static void on_clock(uv_timer_t *timer)
     struct due *due = NULL;
 
     wait_for_next_minute(rt, now);
-    if (minute <= rt->last_minute_ms)
-        return; /* woken a moment early */
+    if (!cron_minute_is_new(minute, rt->last_minute_ms))
+        return;
     rt->last_minute_ms = minute;
     size_t n = collect_due(rt, minute, &due);
     for (size_t i = 0; i < n; i++) {

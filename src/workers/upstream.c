@@ -306,28 +306,13 @@ void upstream_close(struct upstream *u)
     peer_close(&u->peer);
 }
 
-/* A Unix socket connects at once or not at all: its backlog takes us even while nobody accepts. */
-static int connect_to(const char *path, int *ret_errno)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    *ret_errno = errno;
-    if (fd >= 0)
-        (void)close(fd); /* not connected */
-    return -1;
-}
-
 static struct upstream *upstream_new(struct proxy_share *share, struct target *t, int *ret_errno)
 {
     if (atomic_load_explicit(&share->proxy->n_files, memory_order_relaxed) >= share->proxy->opt.max_files) {
         *ret_errno = EMFILE;
         return NULL;
     }
-    int fd = connect_to(t->path, ret_errno);
+    int fd = peer_connect(t->path, ret_errno);
     if (fd < 0)
         return NULL;
     struct upstream *u = calloc(1, sizeof(*u));

@@ -69,7 +69,9 @@ static void the_last_days_of_a_month_follow_its_length(void **state UNUSED)
     DUE("0 0 * * 6L", "2026-11-27T00:00:00Z");
     NOT_DUE("0 0 * * 6L", "2026-11-20T00:00:00Z");
     DUE("0 0 * * friL", "2026-11-27T00:00:00Z");
-    DUE("0 0 * * L", "2026-11-28T00:00:00Z");
+    DUE("0 0 * * L", "2026-11-28T00:00:00Z"); /* any Saturday */
+    DUE("0 0 * * L", "2026-11-21T00:00:00Z");
+    DUE("0\t0 \t* * 7L", "2026-11-28T00:00:00Z");
 }
 
 static void working_days_stay_in_their_month(void **state UNUSED)
@@ -101,6 +103,17 @@ static void a_day_and_a_weekday_are_alternatives(void **state UNUSED)
     DUE("0 0 13 * 6", "2026-11-20T00:00:00Z");
     DUE("0 0 13 * 6", "2026-10-13T00:00:00Z");
     NOT_DUE("0 0 13 * 6", "2026-11-21T00:00:00Z");
+}
+
+static void a_clock_that_was_set_back_is_believed(void **state UNUSED)
+{
+    int64_t minute = 60 * 1000;
+
+    assert_true(cron_minute_is_new(100 * minute, 99 * minute));
+    assert_true(cron_minute_is_new(200 * minute, 99 * minute));
+    assert_false(cron_minute_is_new(100 * minute, 100 * minute));
+    assert_false(cron_minute_is_new(99 * minute, 100 * minute));
+    assert_true(cron_minute_is_new(98 * minute, 100 * minute));
 }
 
 static void anything_else_is_refused_with_its_field(void **state UNUSED)
@@ -152,6 +165,7 @@ int main(void)
         cmocka_unit_test(working_days_stay_in_their_month),
         cmocka_unit_test(the_nth_weekday_of_a_month_is_counted),
         cmocka_unit_test(a_day_and_a_weekday_are_alternatives),
+        cmocka_unit_test(a_clock_that_was_set_back_is_believed),
         cmocka_unit_test(anything_else_is_refused_with_its_field),
     };
 
