@@ -559,6 +559,8 @@ static void kill_for(struct instance *in, const char *outcome, const char *why)
     in->death = outcome;
     atomic_store(&in->target->limit_hit_ms, now_ms());
     atomic_store(&in->target->why_down, why);
+    if (in->state == INSTANCE_STARTING)
+        buf_printf(&in->last_words, "The script %s.\n", why);
     send_signal(in, SIGKILL);
 }
 
@@ -577,10 +579,9 @@ void instance_watch(struct instance *in)
 {
     struct process_usage usage;
 
-    if (!in->run || in->death || (in->state != INSTANCE_RUNNING && in->state != INSTANCE_RETIRED) ||
-        !process_look(in->run->process.pid, &usage))
+    if (!in->run || in->death || !process_look(in->run->process.pid, &usage))
         return;
-    if (is_stuck(in, &usage))
+    if (in->state != INSTANCE_STARTING && is_stuck(in, &usage)) /* a start has a time limit of its own */
         kill_for(in, "exceededCpu", "exceeded its CPU time limit");
     else if (usage.resident_bytes > in->opt.memory_limit_bytes)
         kill_for(in, "exceededMemory", "exceeded its memory limit");

@@ -111,6 +111,8 @@ static void child_place_files(const struct plan *p)
         ok = ok && dup2(sockets[i], FIRST_SOCKET_FD + (int)i) >= 0;
     if (!ok)
         child_fail("cannot place a file descriptor\n");
+    (void)close_range(FIRST_SOCKET_FD + (unsigned)p->opt->n_sockets, ~0U,
+                      0); /* what a caller of ours has left open, too */
 }
 
 static void child_run(const struct plan *p)
@@ -126,6 +128,8 @@ static void child_run(const struct plan *p)
         _exit(127); /* we died before the line above */
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     child_place_files(p);
+    if (chdir("/") != 0) /* no folder stays busy because of it */
+        child_fail("cannot change to /\n");
     struct rlimit data = { .rlim_cur = (rlim_t)p->opt->data_limit_bytes, .rlim_max = (rlim_t)p->opt->data_limit_bytes };
     struct rlimit core = { 0 }; /* secrets stay out of core files */
     if (p->opt->data_limit_bytes > 0)

@@ -75,7 +75,7 @@ static enum status locate(const char *configured, char ret[PROGRAM_PATH_MAX], st
                      "is with --workerd or DIONE_WORKERD");
 }
 
-/* Absolute, since the processes start in a folder of their own. */
+/* Absolute, since the processes start in "/". */
 static void make_absolute(char path[PROGRAM_PATH_MAX])
 {
     char *real = realpath(path, NULL);

@@ -631,6 +631,13 @@ static void a_worker_that_takes_too_much_memory_is_ended(void **state UNUSED)
     CHECK_GET("fat.localhost", "/", "200", "ok");
     CHECK_GET("fat.localhost", "/eat", "503", "exceeded its memory limit");
     CHECK_GET("fat.localhost", "/", "200", "ok");
+    assert_int_equal(deploy_with("fat",
+                                 "const kept = []; for (;;) { kept.push(new Uint8Array(4 << 20).fill(7));"
+                                 " for (let i = 0; i < 3e7; i++); } export default {}",
+                                 more, &err),
+                     STATUS_INVALID);
+    assert_non_null(strstr(err.msg, "exceeded its memory limit"));
+    CHECK_GET("fat.localhost", "/", "200", "ok");
 }
 
 static void crons_run_by_hand_and_their_outcome_is_known(void **state UNUSED)
