@@ -365,6 +365,7 @@ void server_stop(struct server *s)
     runtime_drain(s->runtime, DRAIN_MS); /* its requests still use the bindings */
     if (s->http)
         http_server_drain(s->http, DRAIN_MS);
+    workers_drain(s->api.workers);
     upkeep_stop(s->upkeep);
     kv_stop_sweeping(s->api.kv);
     transfers_drain(s->api.transfers);

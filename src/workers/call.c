@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "workers/document.h"
 
-void worker_call_then(struct http_request *req, enum api_right right, enum status (*work)(struct blocking_call *call),
-                      void (*then)(struct blocking_call *call))
+static void call_on(struct http_request *req, enum api_right right, bool waits,
+                    enum status (*work)(struct blocking_call *call), void (*then)(struct blocking_call *call))
 {
     if (!api_account(req, right))
         return;
@@ -13,7 +13,19 @@ void worker_call_then(struct http_request *req, enum api_right right, enum statu
         api_fail(req, STATUS_NOTIMPL, "Workers run on a server only: this is a command's own");
         return;
     }
-    blocking_call(req, store_job_pool(api_of(req)->store), work, then, NULL);
+    blocking_call(req, workers_pool(api_of(req)->workers, waits), work, then, NULL);
+}
+
+void worker_call_then(struct http_request *req, enum api_right right, enum status (*work)(struct blocking_call *call),
+                      void (*then)(struct blocking_call *call))
+{
+    call_on(req, right, false, work, then);
+}
+
+void worker_call_waiting(struct http_request *req, enum api_right right,
+                         enum status (*work)(struct blocking_call *call))
+{
+    call_on(req, right, true, work, NULL);
 }
 
 void worker_call(struct http_request *req, enum api_right right, enum status (*work)(struct blocking_call *call))

@@ -4,8 +4,11 @@
 
 #include "workers/workers.h"
 
-/* Runs work on the job pool, if the token may do `right` with the account. Loop thread. */
+/* Runs work on workers_pool, if the token may do `right` with the account. Loop thread. */
 void worker_call(struct http_request *req, enum api_right right, enum status (*work)(struct blocking_call *call));
+/* For work that waits for a Worker, which may take its time: other calls do not wait behind it. */
+void worker_call_waiting(struct http_request *req, enum api_right right,
+                         enum status (*work)(struct blocking_call *call));
 /* The same with an answer of its own. */
 void worker_call_then(struct http_request *req, enum api_right right, enum status (*work)(struct blocking_call *call),
                       void (*then)(struct blocking_call *call));

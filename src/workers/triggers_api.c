@@ -276,7 +276,7 @@ static enum status work_crons_run(struct blocking_call *call)
 
 void crons_run(struct http_request *req)
 {
-    worker_call(req, API_WRITE, work_crons_run);
+    worker_call_waiting(req, API_WRITE, work_crons_run);
 }
 
 /* ---- routes and custom domains ---- */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LOCKS = 64, SPEC_BYTES = 256 << 20, START_PATIENCE_S = 10 };
+enum { LOCKS = 64, POOL_THREADS = 16, SPEC_BYTES = 256 << 20, START_PATIENCE_S = 10 };
 
 struct workers {
     struct api *api;
@@ -20,8 +20,14 @@ struct workers {
     struct vault *vault;
     struct tails *tails;
     char *root;
+    struct pool *calls, *waits;
     pthread_mutex_t locks[LOCKS];
 };
+
+struct pool *workers_pool(const struct workers *w, bool waits)
+{
+    return waits ? w->waits : w->calls;
+}
 
 struct store *workers_store(const struct workers *w)
 {
@@ -414,6 +420,8 @@ enum status workers_open(struct api *api, struct runtime *rt, struct workers **r
     w->rt = rt;
     for (int i = 0; i < LOCKS; i++)
         pthread_mutex_init(&w->locks[i], NULL);
+    w->calls = pool_new(&(struct pool_options){ .name = "deploys", .max_threads = POOL_THREADS });
+    w->waits = pool_new(&(struct pool_options){ .name = "crons", .max_threads = POOL_THREADS });
     enum status st = make_root(w, err);
     if (st == STATUS_OK)
         st = catalog_open(api->store, err);
@@ -443,6 +451,17 @@ void workers_stop(struct workers *w)
         tails_stop(w->tails);
 }
 
+void workers_drain(struct workers *w)
+{
+    if (!w)
+        return;
+    struct pool *calls = TAKE_PTR(w->calls), *waits = TAKE_PTR(w->waits);
+    if (calls)
+        pool_free(calls);
+    if (waits)
+        pool_free(waits);
+}
+
 void workers_sweep(struct workers *w)
 {
     if (w)
@@ -453,6 +472,7 @@ void workers_close(struct workers *w)
 {
     if (!w)
         return;
+    workers_drain(w); /* a server that did not come up */
     for (int i = 0; i < LOCKS; i++)
         pthread_mutex_destroy(&w->locks[i]);
     tails_free(w->tails);
@@ -462,7 +482,7 @@ void workers_close(struct workers *w)
 }
 
 /*
- * At start all Workers start side by side, on the job pool, and the server waits for them, but not for long: one that hangs
+ * At start all Workers start side by side, on their pool, and the server waits for them, but not for long: one that hangs
  * does not keep the databases waiting.
  */
 struct starting {
@@ -537,7 +557,7 @@ static void submit_start(struct starting *s, struct slice name)
     s->n_left++;
     s->refs++;
     pthread_mutex_unlock(&s->lock);
-    pool_submit(store_job_pool(s->workers->api->store), &j->job);
+    pool_submit(s->workers->calls, &j->job);
 }
 
 static void wait_for_starts(struct starting *s)

@@ -5,7 +5,7 @@
  * A version is written and tried aside before its row is made; a deployment switches the runtime first and is recorded
  * then, so a crash in between leaves the version before as the active one. Changes of one Worker follow each other.
  *
- * Threads: every function blocks and belongs on the job pool or the main thread, unless it says otherwise.
+ * Threads: every function blocks and belongs on workers_pool or the main thread, unless it says otherwise.
  */
 #ifndef DIONE_WORKERS_WORKERS_H
 #define DIONE_WORKERS_WORKERS_H
@@ -25,6 +25,8 @@ enum status workers_open(struct api *api, struct runtime *rt, struct workers **r
 void workers_start(struct workers *w);
 /* Ends what clients follow. Before the runtime and the loops stop. NULL is fine. */
 void workers_stop(struct workers *w);
+/* Waits for the calls that are under way; no more may come. After the runtime has stopped. NULL is fine. */
+void workers_drain(struct workers *w);
 /* What is to be done once a minute. */
 void workers_sweep(struct workers *w);
 /* Nobody may call any more. NULL is fine. */
@@ -35,6 +37,8 @@ struct store *workers_store(const struct workers *w);
 struct runtime *workers_runtime(const struct workers *w);
 struct vault *workers_vault(const struct workers *w);
 struct api *workers_api(const struct workers *w);
+/* For calls, which may take long: the databases have their own. `waits`: for those that wait for a Worker's own work. */
+struct pool *workers_pool(const struct workers *w, bool waits);
 /* The folder of all, absolute. */
 const char *workers_root(const struct workers *w);
 struct tails *workers_tails(const struct workers *w);

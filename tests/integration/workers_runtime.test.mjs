@@ -128,6 +128,20 @@ test('a server that is told to stop does not wait for a script that never starts
   assert.ok([503, 'cut'].includes(await hanging));
 });
 
+test('crons by hand that take their time hold up neither databases nor deploys', { skip }, async (t) => {
+  const own = await startServer(t, { args: ['--workers-listen', '127.0.0.1:0'] });
+  await deploy(own, 'slow', 'export default { async scheduled() { await scheduler.wait(120000) }, fetch() { return new Response("here") } }');
+  const running = Array.from({ length: 20 }, () => own.account('POST', '/workers/scripts/slow/dione/scheduled').then((a) => a.status, () => 'cut'));
+  let over = 0;
+  for (const one of running) one.then(() => { over += 1; });
+  await own.fresh('CREATE TABLE t (a)');
+  await deploy(own, 'other', 'export default { fetch() { return new Response("here") } }');
+  assert.equal((await ask(await workersPort(own), 'other.localhost')).text, 'here');
+  assert.equal(over, 0, 'the crons are still running');
+  await own.stop();
+  await Promise.all(running);
+});
+
 test('a server without workerd serves databases and says what is missing', { skip }, async (t) => {
   const own = await startServer(t, { args: ['--workerd', '/nowhere/workerd'] });
   const answer = await tryDeploy(own, 'none', 'export default {}');
