@@ -9,6 +9,8 @@ import { once } from 'node:events';
 import { Server, progress, run } from './measure.mjs';
 import { runLoad, startDioneServer, token } from './peers.mjs';
 
+/** Redis serves with one thread; so does this one, and the load generator has the other of two cores to itself. */
+export const ONE_LOOP = 'dione, one loop';
 const KEYS = 10_000;
 const VALUE = 'v'.repeat(100);
 
@@ -58,8 +60,8 @@ async function fillRedis(port) {
   socket.destroy();
 }
 
-async function startRedis(scratch, name, args) {
-  const server = await new Redis().startOn(join(scratch, name), args);
+async function startRedis(scratch, name, folder, args) {
+  const server = await new Redis().startOn(join(scratch, folder), args);
   await fillRedis(server.port);
   const requests = {
     get: [{ name: 'get', text: 'GET key-{key}\n', keys: [1, KEYS], expect: `${VALUE}`, minBody: VALUE.length }],
@@ -68,8 +70,8 @@ async function startRedis(scratch, name, args) {
   return { name, server, measure: (workload, how) => runLoad(scratch, server, requests[workload], { ...how, redis: true }) };
 }
 
-async function startDione(scratch) {
-  const server = await startDioneServer(join(scratch, `dione-kv-${randomBytes(2).toString('hex')}`));
+async function startDione(scratch, name = 'dione', options = []) {
+  const server = await startDioneServer(join(scratch, `dione-kv-${randomBytes(2).toString('hex')}`), options);
   const path = '/client/v4/accounts/local/storage/kv/namespaces';
   const ask = async (method, at, json) => {
     const answer = await fetch(server.url + at, { method, body: JSON.stringify(json), headers: { authorization: `Bearer ${token}` } });
@@ -85,34 +87,34 @@ async function startDione(scratch) {
     get: [{ name: 'get', text: head('GET'), keys: [1, KEYS], expect: VALUE, minBody: VALUE.length }],
     put: [{ name: 'put', text: `${head('PUT')}\n${VALUE}{seq}`, keys: [1, KEYS], expect: '"success":true' }],
   };
-  return { name: 'dione', server, measure: (workload, how) => runLoad(scratch, server, requests[workload], how) };
+  return { name, server, measure: (workload, how) => runLoad(scratch, server, requests[workload], how) };
 }
 
 /** Cells as those of a workload: { get: [{ connections, results: { dione: [...], redis: [...] } }], put: ... } */
 export async function keyValue(scratch, how) {
   const { stdout } = await run('redis-server', ['--version']);
   const dione = await startDione(scratch);
-  const memory = await startRedis(scratch, 'redis', '--appendonly no');
-  const durable = await startRedis(scratch, 'redis-durable', '--appendonly yes --appendfsync always');
+  const oneLoop = await startDione(scratch, ONE_LOOP, ['--threads', '1']);
+  const memory = await startRedis(scratch, kvWorkloads.get.peer, 'redis', '--appendonly no');
+  const durable = await startRedis(scratch, kvWorkloads.put.peer, 'redis-durable', '--appendonly yes --appendfsync always');
   const measured = { version: /v=(\S+)/.exec(stdout)[1], cells: {} };
   for (const [name, workload] of Object.entries(kvWorkloads)) {
-    const sides = [dione, name === 'get' ? memory : durable];
-    const counts = how.chosen ? how.connections : [...new Set([...how.connections, ...(workload.extra ?? [])])].sort((a, b) => a - b);
+    const sides = name === 'get' ? [dione, oneLoop, memory] : [dione, durable];
+    const counts = how.chosen ? how.connections : [...new Set([...how.connections, ...(workload.extra ?? [])])].sort((x, y) => x - y);
     for (const side of sides) await side.measure(name, { connections: 32, seconds: 0.5, warmup: 0 });
     measured.cells[name] = [];
     for (const connections of counts) {
-      const results = { dione: [], [workload.peer]: [] };
+      const results = Object.fromEntries(sides.map((side) => [side.name, []]));
       for (let i = 0; i < how.runs; i += 1) {
-        for (let k = 0; k < 2; k += 1) { // the first place rotates
-          const side = sides[(i + k) % 2];
-          results[side === dione ? 'dione' : workload.peer].push(
-            await side.measure(name, { connections, seconds: how.seconds, warmup: how.warmup }));
+        for (let k = 0; k < sides.length; k += 1) { // the first place rotates
+          const side = sides[(i + k) % sides.length];
+          results[side.name].push(await side.measure(name, { connections, seconds: how.seconds, warmup: how.warmup }));
         }
       }
       progress(`  kv ${name}, ${connections} connections`);
       measured.cells[name].push({ connections, results });
     }
   }
-  for (const side of [dione, memory, durable]) await side.server.stop();
+  for (const side of [dione, oneLoop, memory, durable]) await side.server.stop();
   return measured;
 }
