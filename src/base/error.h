@@ -51,6 +51,7 @@
     X(SQL,          "SQL error",                      400,  7500)                                  \
     X(TIMEOUT,      "time limit exceeded",            400,  7500)                                  \
     X(FULL,         "no space left",                  400,  7500)                                  \
+    X(NOSPACE,      "no space left for values",       507,  7507)                                  \
     X(SLOW,         "request took too long to arrive", 408, 7400)                                  \
     X(TOOBIG,       "request too large",              413,  7400)                                  \
     X(HEAD,         "request head too large",         431,  7400)                                  \

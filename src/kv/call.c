@@ -86,6 +86,8 @@ static void translate(struct error *err)
         IGNORE_RESULT(error_set(err, STATUS_KVNONAMESPACE, 0, "namespace not found")); /* fills err */
     else if (err->status == STATUS_BUSY)
         IGNORE_RESULT(error_set(err, STATUS_BUSY, 0, "Too many writes wait for this namespace")); /* fills err */
+    else if (err->status == STATUS_FULL)
+        err->status = STATUS_NOSPACE; /* D1 blames the request, and clients of KV would not try again */
 }
 
 /* ---- cursors ---- */

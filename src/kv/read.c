@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <limits.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct kv_value *kv_peek(struct kv_namespace *ns, struct slice key, struct kv_place *place)
@@ -42,20 +43,37 @@ static int unnamed_file(const char *data_dir, struct error *err)
     return fd;
 }
 
-/* Copied out of the database, so that a slow client holds up neither a connection nor checkpoints. */
-static enum status copy_out(struct sql_conn *c, struct kv_read *r, int64_t parts, struct error *err)
+static int memory_file(struct error *err)
 {
-    int fd = unnamed_file(store_dir(database_store(r->ns->db)), err);
+    int fd = memfd_create("kv-value", MFD_CLOEXEC);
 
+    if (fd < 0)
+        IGNORE_RESULT(error_errno(err, errno, "cannot keep a value in memory")); /* fills err */
+    return fd;
+}
+
+/* Takes fd; below 0: err says why. */
+static enum status copy_to(int fd, struct sql_conn *c, struct kv_read *r, int64_t parts, struct error *err)
+{
     if (fd < 0)
         return err->status;
     enum status st = table_copy_parts(c, parts, fd, err);
-    if (st != STATUS_OK) {
+    if (st == STATUS_OK)
+        r->fd = fd;
+    else
         (void)close(fd); /* of no use any more */
-        return st;
-    }
-    r->fd = fd;
-    return STATUS_OK;
+    return st;
+}
+
+/* Copied out of the database, so that a slow client holds up neither a connection nor checkpoints. What is stored can also be
+ * read when the disk has no room for a copy. */
+static enum status copy_out(struct sql_conn *c, struct kv_read *r, int64_t parts, struct error *err)
+{
+    enum status st = copy_to(unnamed_file(store_dir(database_store(r->ns->db)), err), c, r, parts, err);
+
+    if (st == STATUS_FULL || st == STATUS_NOTFOUND)
+        st = copy_to(memory_file(err), c, r, parts, err);
+    return st;
 }
 
 static enum status read_key(struct sql_conn *c, struct sql_request *run)

@@ -72,6 +72,8 @@ static void fail(struct spool *s)
     void (*failed)(struct http_request *, const struct error *) = s->opt.failed;
     struct error err = s->err;
 
+    if (err.status == STATUS_FULL)
+        err.status = STATUS_NOSPACE;
     spool_free(s);
     failed(req, &err);
 }

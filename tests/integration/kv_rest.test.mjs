@@ -1,7 +1,9 @@
 // KV over its REST API, as curl and programs use it: Cloudflare's shapes, limits and codes, and what goes beyond them.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { ok, refused, scope, startServer, uniqueName, until } from '../lib/server.mjs';
 import { openSocket } from '../lib/socket.mjs';
@@ -52,6 +54,15 @@ test('many large values are got at once, up to what one answer holds', async () 
   refused(await get(['json', 'cut'], 'json'), 400, 10033, /non-json value/);
   await ns.put('control', Buffer.alloc(11 * 1024 * 1024, 1));
   refused(await get(['control']), 413, 7400, /too long for one answer/);
+});
+
+test('a large value is read also when the disk takes no copy of it', async () => {
+  const own = await startServer(file);
+  const ns = await Namespace.make(own);
+  const value = patterned(3_000_000);
+  await ns.put('k', value);
+  rmSync(join(own.data, 'tmp'), { recursive: true });
+  assert.ok((await ns.get('k')).equals(value));
 });
 
 describe('namespaces', () => {
