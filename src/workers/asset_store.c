@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define ASSETS_FOLDER SLICE_LIT("assets")
+
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS worker_assets(worker TEXT NOT NULL, hash TEXT NOT NULL, type TEXT NOT NULL,"
     " size INTEGER NOT NULL, PRIMARY KEY(worker, hash)) WITHOUT ROWID;"
@@ -170,11 +172,7 @@ static enum status load_present(struct workers *w, struct slice worker, struct a
     enum status st = load_stored(w, worker, a, ret, err);
 
     for (size_t i = 0; st == STATUS_OK && i < ret->n; i++) {
-        buf_clear(&path);
-        buf_printf(&path, "%s/%.*s/assets/%.*s", workers_root(w), SLICE_FMT(worker), SLICE_FMT(ret->files[i].hash));
-        if (path.overflowed)
-            return no_memory(err);
-        if (access(path.ptr, R_OK) == 0)
+        if (access(workers_path(w, &path, worker, ASSETS_FOLDER, ret->files[i].hash), R_OK) == 0)
             ret->files[kept++] = ret->files[i];
         else if (errno != ENOENT)
             st = error_errno(err, errno, "cannot read %s", path.ptr);
@@ -444,14 +442,11 @@ enum status asset_session_find(struct workers *w, struct slice token, struct are
     return find_session(w, token, "upload", a, ret, err);
 }
 
-static enum status assets_folder(struct workers *w, struct slice worker, char *ret, size_t cap, struct error *err)
+static enum status make_assets_folder(struct workers *w, struct slice worker, struct buf *ret, struct error *err)
 {
-    snprintf(ret, cap, "%s/%.*s", workers_root(w), SLICE_FMT(worker));
-    enum status st = worker_folder_make(ret, err);
-    if (st != STATUS_OK)
-        return st;
-    snprintf(ret, cap, "%s/%.*s/assets", workers_root(w), SLICE_FMT(worker));
-    return worker_folder_make(ret, err);
+    enum status st = worker_folder_make(workers_path(w, ret, worker, SLICE_NONE, SLICE_NONE), err);
+
+    return st == STATUS_OK ? worker_folder_make(workers_path(w, ret, worker, ASSETS_FOLDER, SLICE_NONE), err) : st;
 }
 
 static enum status check_upload(const struct stored_list *wanted, const struct asset_upload *f, struct error *err)
@@ -471,14 +466,15 @@ static enum status check_upload(const struct stored_list *wanted, const struct a
 static enum status write_uploads(struct workers *w, struct slice worker, const struct asset_upload *files, size_t n,
                                  struct error *err)
 {
-    char folder[3000], name[ASSET_HASH_LEN + 1];
-    enum status st = assets_folder(w, worker, folder, sizeof(folder), err);
+    struct buf folder CLEANUP(buf_release) = { 0 };
+    char name[ASSET_HASH_LEN + 1];
+    enum status st = make_assets_folder(w, worker, &folder, err);
 
     for (size_t i = 0; st == STATUS_OK && i < n; i++) {
         snprintf(name, sizeof(name), "%.*s", SLICE_FMT(files[i].hash));
-        st = worker_file_write(folder, name, files[i].bytes, err);
+        st = worker_file_write(folder.ptr, name, files[i].bytes, err);
     }
-    return st == STATUS_OK ? worker_folder_sync(folder, err) : st;
+    return st == STATUS_OK ? worker_folder_sync(folder.ptr, err) : st;
 }
 
 struct upload_rows {
@@ -588,14 +584,15 @@ enum status asset_manifest_from_token(struct workers *w, struct slice worker, st
     return ret->ptr ? STATUS_OK : no_memory(err);
 }
 
-static enum status read_manifest(const char *folder, struct arena *a, struct json **ret, struct error *err)
+static enum status read_manifest(struct workers *w, struct slice worker, struct slice version, struct arena *a,
+                                 struct json **ret, struct error *err)
 {
-    char path[4096];
+    struct buf path CLEANUP(buf_release) = { 0 };
     char *bytes;
     size_t len;
+    enum status st = worker_file_read(workers_path(w, &path, worker, version, SLICE_LIT("assets.json")), &bytes, &len,
+                                      err);
 
-    snprintf(path, sizeof(path), "%s/assets.json", folder);
-    enum status st = worker_file_read(path, &bytes, &len, err);
     if (st != STATUS_OK)
         return st;
     struct slice text = arena_copy(a, slice_of(bytes, len));
@@ -629,8 +626,7 @@ static enum status take_files(struct workers *w, struct slice worker, const stru
         return no_memory(err);
     for (const struct json *f = manifest->child; f; f = f->next, to++) {
         struct slice hash = json_get_text(f, "hash");
-        buf_clear(&path);
-        buf_printf(&path, "%s/%.*s/assets/%.*s", workers_root(w), SLICE_FMT(worker), SLICE_FMT(hash));
+        workers_path(w, &path, worker, ASSETS_FOLDER, hash);
         if (!json_i64(json_get(f, "size"), &size))
             return error_set(err, STATUS_CORRUPT, 0, "the stored manifest of assets is damaged");
         *to = (struct asset_file){ .path = f->key,
@@ -654,10 +650,8 @@ enum status asset_site_of_version(struct workers *w, const struct worker *worker
                                       .navigation_first = navigation_first(v->document) };
     struct asset_file *files = NULL;
     struct json *manifest;
-    char folder[3000];
+    enum status st = read_manifest(w, worker->name, v->id, a, &manifest, err);
 
-    snprintf(folder, sizeof(folder), "%s/%.*s/%.*s", workers_root(w), SLICE_FMT(worker->name), SLICE_FMT(v->id));
-    enum status st = read_manifest(folder, a, &manifest, err);
     if (st == STATUS_OK)
         st = take_files(w, worker->name, manifest, a, &files, err);
     if (st != STATUS_OK)
@@ -708,7 +702,6 @@ static enum status gather_needed(struct workers *w, struct slice name, struct ne
 {
     struct worker *worker;
     struct json *manifest;
-    char folder[3000];
     struct statement sessions = { .sql = "SELECT manifest FROM worker_asset_sessions WHERE worker = ?1",
                                   .texts = { name },
                                   .n_texts = 1,
@@ -719,9 +712,7 @@ static enum status gather_needed(struct workers *w, struct slice name, struct ne
     for (size_t i = 0; st == STATUS_OK && i < worker->n_versions; i++) {
         if (!json_get(worker->versions[i].document, "assets"))
             continue;
-        snprintf(folder, sizeof(folder), "%s/%.*s/%.*s", workers_root(w), SLICE_FMT(name),
-                 SLICE_FMT(worker->versions[i].id));
-        st = read_manifest(folder, &x->arena, &manifest, err);
+        st = read_manifest(w, name, worker->versions[i].id, &x->arena, &manifest, err);
         if (st == STATUS_OK)
             need_all(x, manifest);
     }
@@ -740,8 +731,7 @@ static void remove_asset(struct workers *w, struct slice worker, struct slice ha
     /* The row first: a row without its file would be a file that nobody uploads again. */
     if (store_control(workers_store(w), run_statement, &row, NULL) != STATUS_OK)
         return;
-    buf_printf(&path, "%s/%.*s/assets/%.*s", workers_root(w), SLICE_FMT(worker), SLICE_FMT(hash));
-    (void)unlink(path.ptr); /* a file that stays is only space */
+    (void)unlink(workers_path(w, &path, worker, ASSETS_FOLDER, hash)); /* a file that stays is only space */
 }
 
 void asset_store_collect(struct workers *w, struct slice worker)

@@ -130,17 +130,17 @@ void scripts_content(struct http_request *req)
 /* ---- GET W: the modules as they were uploaded ---- */
 
 /* The answer is no envelope: its Content-Type is in call->info. `boundary` NULL: there is one part, which is the answer. */
-static enum status add_part(struct blocking_call *call, const char *folder, const struct json *module,
+static enum status add_part(struct blocking_call *call, struct slice version, const struct json *module,
                             const char *boundary)
 {
-    char path[4096];
+    struct buf path CLEANUP(buf_release) = { 0 };
     char *bytes;
     size_t len;
     struct slice name = json_get_text(module, "name"), type = json_get_text(module, "type"),
                  file = json_get_text(module, "file");
 
-    snprintf(path, sizeof(path), "%s/%.*s", folder, SLICE_FMT(file));
-    enum status st = worker_file_read(path, &bytes, &len, &call->err);
+    enum status st = worker_file_read(workers_path(workers_of(call), &path, call->req->params[1], version, file),
+                                      &bytes, &len, &call->err);
     if (st != STATUS_OK)
         return st;
     if (boundary) {
@@ -160,7 +160,7 @@ static enum status add_part(struct blocking_call *call, const char *folder, cons
 static enum status work_get(struct blocking_call *call)
 {
     struct worker *w;
-    char folder[3000], boundary[UUID_LEN + 1];
+    char boundary[UUID_LEN + 1];
     enum status st = call_worker(call, &w);
     struct slice wanted = http_query(call->req, "version");
 
@@ -176,10 +176,8 @@ static enum status work_get(struct blocking_call *call)
     struct slice format = json_get_text(v->document, "format");
     bool alone = slice_eq(format, SLICE_LIT("service-worker"));
     uuid_new(boundary); /* no module can hold it */
-    snprintf(folder, sizeof(folder), "%s/%.*s/%.*s", workers_root(workers_of(call)), SLICE_FMT(w->name),
-             SLICE_FMT(v->id));
     for (const struct json *m = modules ? modules->child : NULL; m && st == STATUS_OK; m = m->next)
-        st = add_part(call, folder, m, alone ? NULL : boundary);
+        st = add_part(call, v->id, m, alone ? NULL : boundary);
     if (st != STATUS_OK)
         return st;
     if (alone) {

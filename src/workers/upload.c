@@ -273,15 +273,14 @@ static enum status write_bindings(struct buf *b, struct maker *m, struct error *
 static enum status kept_manifest(struct maker *m, struct slice *ret, struct error *err)
 {
     const struct version *base = m->u->before ? worker_latest(m->u->before) : NULL;
-    char path[4096];
+    struct buf path CLEANUP(buf_release) = { 0 };
     char *bytes;
     size_t len;
 
     if (!base || !json_get(base->document, "assets"))
         return error_set(err, STATUS_SCRIPT, 0, "`keep_assets`: the version before has no assets");
-    snprintf(path, sizeof(path), "%s/%.*s/%.*s/assets.json", workers_root(m->w), SLICE_FMT(m->u->worker),
-             SLICE_FMT(base->id));
-    enum status st = worker_file_read(path, &bytes, &len, err);
+    enum status st = worker_file_read(workers_path(m->w, &path, m->u->worker, base->id, SLICE_LIT("assets.json")),
+                                      &bytes, &len, err);
     if (st != STATUS_OK)
         return st;
     *ret = arena_copy(m->u->arena, slice_of(bytes, len));

@@ -49,14 +49,21 @@ struct api *workers_api(const struct workers *w)
     return w->api;
 }
 
-const char *workers_root(const struct workers *w)
-{
-    return w->root;
-}
-
 struct tails *workers_tails(const struct workers *w)
 {
     return w->tails;
+}
+
+const char *workers_path(const struct workers *w, struct buf *to, struct slice worker, struct slice folder,
+                         struct slice file)
+{
+    buf_clear(to);
+    buf_printf(to, "%s/%.*s", w->root, SLICE_FMT(worker));
+    if (folder.ptr)
+        buf_printf(to, "/%.*s", SLICE_FMT(folder));
+    if (folder.ptr && file.ptr)
+        buf_printf(to, "/%.*s", SLICE_FMT(file));
+    return to->ptr;
 }
 
 static pthread_mutex_t *lock_of(struct workers *w, struct slice name)
@@ -88,24 +95,12 @@ static enum status as_script_error(enum status st, struct error *err)
     return st == STATUS_INVALID ? STATUS_SCRIPT : st;
 }
 
-static char *version_folder(struct workers *w, struct arena *a, struct slice worker, struct slice id)
-{
-    struct slice path = arena_join(a, slice_cstr(w->root), SLICE_LIT("/"));
-
-    path = path.ptr ? arena_join(a, path, worker) : path;
-    path = path.ptr ? arena_join(a, path, SLICE_LIT("/")) : path;
-    path = path.ptr ? arena_join(a, path, id) : path;
-    return (char *)path.ptr;
-}
-
 static enum status spec_of(struct workers *w, const struct worker *worker, const struct version *v, struct arena *a,
                            struct worker_spec *ret, struct error *err)
 {
-    char *folder = version_folder(w, a, worker->name, v->id);
+    struct buf folder CLEANUP(buf_release) = { 0 };
 
-    if (!folder)
-        return error_set(err, STATUS_NOMEM, 0, "out of memory");
-    return document_spec(worker, v, folder, w->vault, a, ret, err);
+    return document_spec(worker, v, workers_path(w, &folder, worker->name, v->id, SLICE_NONE), w->vault, a, ret, err);
 }
 
 /* Runs it aside; the document gets what came to light. */

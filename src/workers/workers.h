@@ -39,9 +39,11 @@ struct vault *workers_vault(const struct workers *w);
 struct api *workers_api(const struct workers *w);
 /* For calls, which may take long: the databases have their own. `waits`: for those that wait for a Worker's own work. */
 struct pool *workers_pool(const struct workers *w, bool waits);
-/* The folder of all, absolute. */
-const char *workers_root(const struct workers *w);
 struct tails *workers_tails(const struct workers *w);
+/* Where it lies, absolute: <root>/<worker>[/<folder>[/<file>]], in *to (replaced), up to the first absent one. `folder` is a version's
+ * id or "assets". Returns to->ptr. */
+const char *workers_path(const struct workers *w, struct buf *to, struct slice worker, struct slice folder,
+                         struct slice file);
 
 /* One change of a Worker at a time. */
 void workers_lock(struct workers *w, struct slice name);
