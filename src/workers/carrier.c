@@ -444,7 +444,7 @@ static void refuse_head(struct carrier *c)
 
 static void parse_failed(struct carrier *c)
 {
-    if (c->state == CARRIER_HEAD && !c->head_complete) {
+    if (c->state == CARRIER_HEAD) {
         refuse_head(c);
     } else if (c->state == CARRIER_CARRYING && !c->answer_begun) {
         drop_upstream(c); /* the Worker sees a cut */

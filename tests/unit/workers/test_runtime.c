@@ -535,6 +535,7 @@ static void malformed_requests_are_refused(void **state UNUSED)
     check_contains("x", "POST /", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", "400",
                    "not valid");
     check_contains("x", "CONNECT x:80", "\r\n", "405", "CONNECT");
+    check_contains("x", "POST /", "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "400", "not valid");
     check_contains("x", "POST /", "Host: y\r\n\r\n", "400", "several Host");
     check_contains("u@one.localhost", "GET /", "\r\n", "400", "user name");
     fd = dial();
