@@ -304,11 +304,7 @@ void binding_reads(struct http_request *req)
 
     if (!c)
         return;
-    enum status st = take_body(c);
-    if (st == STATUS_OK && c->run.n > BINDING_READS_MAX)
-        st = error_set(&c->err, STATUS_INVALID, 0, "The request is malformed: at most %d reads may share a request",
-                       BINDING_READS_MAX);
-    if (st != STATUS_OK)
+    if (take_body(c) != STATUS_OK)
         fail(c);
     else
         run_shared(c);

@@ -20,11 +20,7 @@
 #define D1_BINDING_HEADER "x-d1-database-id"
 #define D1_SESSION_HEADER "x-cf-d1-session-commit-token"
 
-enum {
-    BINDING_BOOKMARK_WAIT_MS = 2000,
-    BINDING_READS_MAX = 32,                 /* that may share a request */
-    BINDING_READS_BODY_BYTES = 1024 * 1024, /* of such a request */
-};
+enum { BINDING_BOOKMARK_WAIT_MS = 2000, BINDING_READS_BODY_BYTES = 1024 * 1024 };
 
 struct http_request;
 
