@@ -48,7 +48,8 @@ static const struct option_row table[] = {
 static void print_help(void)
 {
     printf("Usage: dione serve [options]\n\n"
-           "Serves the databases of a data directory over D1's REST API. Prints one line,\n"
+           "Serves what a data directory holds: databases and KV namespaces over Cloudflare's REST API, and\n"
+           "Workers, which answer at an address of their own. Prints one line,\n"
            "\"ready http://HOST:PORT\", on standard output once it accepts; stops on SIGTERM.\n\n"
            "Options:\n");
     options_print_help(table);
